@@ -1,0 +1,1 @@
+"""Calculations: one CalcJob per driver, and calcfunctions under ``functions``."""

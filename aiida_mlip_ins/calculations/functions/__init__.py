@@ -1,0 +1,1 @@
+"""Calcfunctions: thin wrappers that give a function of ``science`` its provenance."""

@@ -1,0 +1,1 @@
+"""Node types of the plugin: frames and datasets, models, spectra."""

@@ -1,0 +1,1 @@
+"""Programs run by the engines' Python on any computer; they may import ``science``, never AiiDA."""

@@ -1,0 +1,1 @@
+"""Parsers of the engine jobs: one small class per driver."""

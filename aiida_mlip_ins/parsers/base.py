@@ -1,0 +1,72 @@
+"""The parser that all engine jobs share: the outcome as a node or the matching exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ExitCode
+from aiida.parsers import Parser
+
+from aiida_mlip_ins.drivers.common import ERROR, RESULTS
+
+
+class EngineParser(Parser):
+    """Reads ``results.json`` or ``error.json``; subclasses turn the files into nodes.
+
+    An error kind ``X`` of the driver becomes the exit code ``ERROR_X`` of the calculation; what was
+    computed before the error is still parsed where :meth:`parse_results` can.
+    """
+
+    def parse(self, **kwargs: Any) -> ExitCode | None:
+        """Parse the retrieved files."""
+        names = self.retrieved.base.repository.list_object_names()
+        temporary = Path(kwargs.get('retrieved_temporary_folder') or '.')
+        results: dict[str, Any] | None = None
+        if RESULTS in names:
+            try:
+                results = json.loads(self.retrieved.get_object_content(RESULTS))
+            except json.JSONDecodeError as error:
+                return self._exit('OUTPUT_UNREADABLE', f'{RESULTS}: {error}')
+        if ERROR in names:
+            error = json.loads(self.retrieved.get_object_content(ERROR))
+            kind = error['kind']
+            if results is not None:
+                self.parse_results(results, temporary)
+            message = ' '.join(part for part in (error['message'], error.get('hint')) if part)
+            if f'ERROR_{kind}' not in self.exit_codes:
+                kind = 'UNEXPECTED'
+            return self._exit(kind, message)
+        if results is None:
+            return self._exit('OUTPUT_MISSING', self._last_words(names))
+        try:
+            code = self.parse_results(results, temporary)
+        except (OSError, ValueError, KeyError) as error:
+            return self._exit('OUTPUT_UNREADABLE', f'{type(error).__name__}: {error}')
+        self.out('results', orm.Dict(results))
+        return code
+
+    def parse_results(self, results: dict[str, Any], temporary: Path) -> ExitCode | None:
+        """Turn the results and the files into output nodes.
+
+        Keys popped from ``results`` are left out of the ``results`` node, for what has a node of
+        its own. Raise ``OSError``, ``ValueError`` or ``KeyError`` for a file that cannot be read.
+        """
+        raise NotImplementedError
+
+    def _exit(self, kind: str, message: str) -> ExitCode:
+        """Return the exit code of a kind of error, with its message also in the report."""
+        self.logger.error(message)
+        code: ExitCode = getattr(self.exit_codes, f'ERROR_{kind}')
+        return code.format(message=message)
+
+    def _last_words(self, names: list[str]) -> str:
+        """Return the end of what the job wrote to its standard error."""
+        for name in ('driver.err', '_scheduler-stderr.txt'):
+            if name in names:
+                lines = self.retrieved.get_object_content(name).strip().splitlines()
+                if lines:
+                    return lines[-1]
+        return 'nothing was written to the standard error'

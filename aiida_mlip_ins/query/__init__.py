@@ -1,0 +1,1 @@
+"""Queries of the provenance graph that return plain tables."""

@@ -1,0 +1,1 @@
+"""WorkChains: one file per link of the chain, each runnable alone."""
