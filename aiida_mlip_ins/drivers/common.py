@@ -16,9 +16,11 @@ import json
 import os
 import platform
 import resource
+import signal
 import sys
 import time
 import traceback
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +40,10 @@ class DriverError(Exception):
         self.kind = kind
         self.message = message
         self.hint = hint
+
+
+class Interrupted(BaseException):
+    """The job was told to end; no ``except Exception`` of a library may swallow it."""
 
 
 class Job:
@@ -84,9 +90,13 @@ def main(run: Callable[[Job], dict[str, Any]], packages: tuple[str, ...]) -> int
     """
     folder = Path.cwd()
     start = time.perf_counter()
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         job = Job(folder)
         results = run(job)
+    except Interrupted as error:
+        write_interruption(folder, str(error))
+        return 0
     except DriverError as error:
         _write(folder / ERROR, {'kind': error.kind, 'message': error.message, 'hint': error.hint})
         print(f'{error.kind}: {error.message}', file=sys.stderr)
@@ -115,6 +125,16 @@ def main(run: Callable[[Job], dict[str, Any]], packages: tuple[str, ...]) -> int
     results['peak_memory_gb'] = peak_memory_gb()
     _write(folder / RESULTS, results)
     return 0
+
+
+def write_interruption(folder: Path, message: str) -> None:
+    """Write the error of a job that was told to end."""
+    hint = 'It ran out of its wall time, or someone killed it.'
+    _write(folder / ERROR, {'kind': 'INTERRUPTED', 'message': message, 'hint': hint})
+
+
+def _interrupt(number: int, frame: types.FrameType | None) -> None:
+    raise Interrupted(f'the job received {signal.Signals(number).name}')
 
 
 def peak_memory_gb() -> float:

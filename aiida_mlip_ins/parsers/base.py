@@ -34,7 +34,11 @@ class EngineParser(Parser):
             error = json.loads(self.retrieved.get_object_content(ERROR))
             kind = error['kind']
             if results is not None:
-                self.parse_results(results, temporary)
+                try:
+                    self.parse_results(results, temporary)
+                    self.out('results', orm.Dict(results))
+                except (OSError, ValueError, KeyError) as problem:
+                    self.logger.warning(f'nothing was saved of it: {problem}')
             message = ' '.join(part for part in (error['message'], error.get('hint')) if part)
             if f'ERROR_{kind}' not in self.exit_codes:
                 kind = 'UNEXPECTED'

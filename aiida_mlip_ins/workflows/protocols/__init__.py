@@ -1,8 +1,9 @@
 """Protocols: one YAML file per workflow that holds its numbers, at three levels of effort.
 
 A file has ``default`` (the name of the default protocol), ``common`` (values all share) and
-``protocols`` (per name: a ``description`` and the values that differ). Overrides are merged on top;
-an unknown key in them is refused with the nearest valid name.
+``protocols`` (per name: a ``description`` and the values that differ). A file that ``extends``
+another one has its values on top of that one's. Overrides are merged on top; an unknown key in them
+is refused with the nearest valid name.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from aiida_mlip_ins.science.settings import nearest, unknown_keys
 
 PROTOCOLS = ('fast', 'balanced', 'stringent')
 
-OPEN = frozenset({'options', 'parameters_pw', 'mace_arguments'})
+OPEN = frozenset({'options', 'parameters_pw', 'mace_arguments', 'bond_lengths'})
 """Namespaces of a third party's keys: anything may be added below them."""
 
 
 @cache
 def _read(workflow: str) -> dict[str, Any]:
-    return yaml.safe_load((Path(__file__).parent / f'{workflow}.yaml').read_text())
+    content = yaml.safe_load((Path(__file__).parent / f'{workflow}.yaml').read_text())
+    extended = content.pop('extends', None)
+    return merge(_read(extended), content) if extended else content
 
 
 def descriptions(workflow: str) -> dict[str, str]:

@@ -1,0 +1,107 @@
+"""Calcfunction that compares a potential with DFT, and each of them between the pressures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import ExitCode, calcfunction
+
+from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.science import comparison
+from aiida_mlip_ins.science.modes import Modes
+from aiida_mlip_ins.science.settings import build
+
+SEPARATOR = '__'
+"""Between engine, kind and pressure in the names of the calcfunction's inputs."""
+
+
+def modes_of(node: orm.ArrayData) -> Modes:
+    """Return the modes at Gamma in a node that the phonon workchains make."""
+    return Modes(
+        frequencies=node.get_array('frequencies'),
+        eigenvectors=node.get_array('eigenvectors'),
+        symbols=tuple(node.base.attributes.get('symbols')),
+        masses=node.get_array('masses'),
+        cell=node.get_array('cell'),
+        positions=node.get_array('positions'),
+    )
+
+
+def input_name(engine: str, kind: str, key: str) -> str:
+    """Return the name of an input, such as ``mace__modes__pressure_0``."""
+    return SEPARATOR.join((engine, kind, key))
+
+
+@calcfunction
+def compare_pressures(
+    pressures: orm.List, parameters: orm.Dict, **nodes: orm.Data
+) -> dict[str, orm.Dict] | ExitCode:
+    """Compare everything there is at each pressure.
+
+    :param pressures: GPa.
+    :param parameters: ``CompareSettings``.
+    :param nodes: named as :func:`input_name` has it: ``modes`` (ArrayData), ``structures``,
+        ``spectra`` (InsSpectrumData), ``phonons`` (Dict, the summaries) of ``mace`` and ``pw``;
+        and ``errors`` (Dict), the training's, passed on.
+    :return: ``metrics`` and ``table``, or an exit code where crystals are not alike.
+    """
+    try:
+        metrics, table = _compare(pressures, parameters, nodes)
+    except ValueError as error:
+        return ExitCode(401, str(error))
+    return {'metrics': orm.Dict(metrics), 'table': orm.Dict(table)}
+
+
+def _compare(
+    pressures: orm.List, parameters: orm.Dict, nodes: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the content of ``metrics`` and ``table``.
+
+    :raises ValueError: if modes belong to different crystals.
+    """
+    settings = build(comparison.CompareSettings, parameters.get_dict(), 'parameters')
+    values = [float(pressure) for pressure in pressures.get_list()]
+    keys = [f'pressure_{index}' for index in range(len(values))]
+
+    def found(engine: str, kind: str) -> list[Any]:
+        """Return the nodes of one kind, ``None`` where there is none."""
+        return [nodes.get(input_name(engine, kind, key)) for key in keys]
+
+    modes = {
+        engine: [None if n is None else modes_of(n) for n in found(engine, 'modes')]
+        for engine in ('mace', 'pw')
+    }
+    rows = []
+    columns = zip(
+        values, modes['mace'], modes['pw'], found('mace', 'structures'), found('pw', 'structures'),
+        found('mace', 'phonons'), strict=True,
+    )  # fmt: skip
+    for pressure, mace, dft, structure, reference, summary in columns:
+        row: dict[str, Any] = {'pressure_gpa': pressure}
+        if structure is not None:
+            cell = None if reference is None else np.array(reference.cell)
+            row |= comparison.lattice_against_dft(np.array(structure.cell), cell)
+        if mace is not None and dft is not None:
+            row |= comparison.frequencies_against_dft(mace, dft, settings)
+        if summary is not None:
+            row |= {
+                name: summary.get(name)
+                for name in ('min_frequency_per_cm', 'imaginary_share', 'imaginary')
+            }
+        rows.append(row)
+    table = comparison.shift_table(modes['mace'], modes['pw'], settings)
+    spectra = [
+        (engine, pressure, node.energy_bins, node.total())
+        for engine in ('mace', 'pw')
+        for pressure, node in zip(values, found(engine, 'spectra'), strict=True)
+        if isinstance(node, InsSpectrumData)
+    ]
+    metrics = {
+        'pressures': rows,
+        'spectra': comparison.spectra_alike(spectra),
+        'shift_directions': comparison.direction_agreement(table),
+        'force_errors': nodes['errors'].get_dict() if 'errors' in nodes else None,
+    }
+    return metrics, {'pressures_gpa': values, 'units': '1/cm', 'rows': table}

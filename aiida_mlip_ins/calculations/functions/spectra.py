@@ -1,0 +1,38 @@
+"""Calcfunctions on spectra: grouping and broadening, each cheap and cached on its own."""
+
+from __future__ import annotations
+
+import numpy as np
+from aiida import orm
+from aiida.engine import ExitCode, calcfunction
+
+from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.science import broadening, ins
+from aiida_mlip_ins.science.settings import build
+
+
+@calcfunction
+def group_intensities(intensities: InsSpectrumData, keys: orm.List) -> InsSpectrumData:
+    """Sum intensities by ``keys`` (of ``atom``, ``element``, ``order``, ``bank``).
+
+    There is a row for each combination, and one for each sum over some of the keys.
+    """
+    rows, sums = ins.group(intensities.rows, intensities.intensity, keys.get_list())
+    return intensities.derive('grouped', sums, rows)
+
+
+@calcfunction
+def broaden_spectrum(spectrum: InsSpectrumData, resolution: orm.Dict) -> InsSpectrumData | ExitCode:
+    """Broaden each row with the resolution of an instrument (``ResolutionSettings``)."""
+    settings = build(broadening.ResolutionSettings, resolution.get_dict(), 'resolution')
+    try:
+        widths = broadening.sigma(settings, spectrum.energy)
+    except ValueError as error:
+        return ExitCode(401, f'resolution of {settings.instrument}: {error}')
+    broadened = broadening.broaden(spectrum.energy_bins, spectrum.intensity, widths)
+    described = {
+        **resolution.get_dict(),
+        'citation': broadening.citation(settings),
+        'sigma_per_cm': [float(widths[0]), float(np.median(widths)), float(widths[-1])],
+    }
+    return spectrum.derive('broadened', broadened, resolution=described)

@@ -1,0 +1,108 @@
+"""Engine job: INS intensities from force constants."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+from aiida_phonopy.data import ForceConstantsData
+
+from aiida_mlip_ins.calculations.base import EngineCalculation
+from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.drivers.ins import FORCE_CONSTANTS, INTENSITIES
+from aiida_mlip_ins.science.ins import InsSettings
+from aiida_mlip_ins.science.phonons import length_problems
+from aiida_mlip_ins.science.settings import problems
+from aiida_mlip_ins.science.structure import energy_range_problems
+
+
+class InsCalculation(EngineCalculation):
+    """Simulates INS per atom, quantum order and bank of detectors, without resolution."""
+
+    DRIVER = 'ins'
+    SETTINGS = InsSettings
+    RETRIEVE_TEMPORARY = (INTENSITIES,)
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs and outputs."""
+        super().define(spec)
+        spec.input(
+            'force_constants',
+            valid_type=ForceConstantsData,
+            validator=validate_force_constants,
+            help='Force constants in eV/angstrom^2.',
+        )
+        spec.input(
+            'pressure',
+            valid_type=orm.Float,
+            required=False,
+            serializer=orm.to_aiida_type,
+            help='Pressure (GPa) that the crystal is under; kept with the spectrum.',
+        )
+        spec.input('metadata.options.parser_name', valid_type=str, default='mlip_ins.ins')
+        spec.output(
+            'intensities',
+            valid_type=InsSpectrumData,
+            help='Intensities (barn/(1/cm)/primitive cell) against energy (1/cm).',
+        )
+        spec.exit_code(
+            401, 'ERROR_IMAGINARY_MODES', message='No spectrum for an unstable crystal: {message}'
+        )
+        spec.exit_code(
+            402, 'ERROR_NOT_FINITE', invalidates_cache=True, message='No usable spectrum: {message}'
+        )
+
+    @classmethod
+    def validate_parameters(cls, value: orm.Dict, _: Any) -> str | None:
+        """Refuse settings that are unknown, missing or out of range, and an empty spectrum."""
+        return '\n'.join(settings_problems(value.get_dict(), 'parameters')) or None
+
+    def write_inputs(self, folder: Folder) -> dict[str, Any]:
+        """Write the force constants with the crystal they belong to."""
+        with folder.open(FORCE_CONSTANTS, 'wb') as handle:
+            handle.write(pack_force_constants(self.inputs.force_constants))
+        return {}
+
+
+def settings_problems(settings: dict[str, Any], where: str) -> list[str]:
+    """Return every problem of the settings of an INS simulation."""
+    found = problems(InsSettings, settings, where)
+    found += length_problems(settings.get('mesh', [1, 1, 1]), f'{where}.mesh')
+    numbers = [settings.get(key) for key in ('energy_min', 'energy_max', 'bin_width')]
+    if all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
+        low, high, width = (float(n) for n in numbers if n is not None)
+        if not found:
+            found += [f'{where}: {text}' for text in energy_range_problems(low, high, width)]
+    return found
+
+
+def validate_force_constants(value: ForceConstantsData, _: Any) -> str | None:
+    """Refuse a node in which no force constants were set."""
+    if value.force_constants is None:
+        return 'force_constants: the node has no force constants; set them before it is stored'
+    if not np.isfinite(value.force_constants).all():
+        return 'force_constants: they are not all finite numbers'
+    return None
+
+
+def pack_force_constants(node: ForceConstantsData) -> bytes:
+    """Return force constants and crystal as an ``npz`` file without pickled objects."""
+    arrays = {
+        'cell': np.array(node.cell, dtype=float),
+        'positions': np.array(node.positions, dtype=float),
+        'symbols': np.array(node.symbols, dtype=str),
+        'masses': np.array(node.masses, dtype=float),
+        'supercell_matrix': np.array(node.supercell_matrix, dtype=float),
+        'primitive_matrix': np.array(node.primitive_matrix, dtype=float),
+        'force_constants': node.force_constants,
+    }
+    if node.has_nac_parameters():
+        arrays |= {'born': node.born_charges, 'dielectric': node.dielectric}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()

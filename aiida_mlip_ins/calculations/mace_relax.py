@@ -1,0 +1,97 @@
+"""Relax a crystal at several pressures with a MACE model, in one job."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+from aiida import orm
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_mlip_ins.calculations.base import EngineCalculation
+from aiida_mlip_ins.calculations.mace_inspect import MODEL, write_model
+from aiida_mlip_ins.data.frames import FramesData
+from aiida_mlip_ins.data.model import MaceModelData, model_problems
+from aiida_mlip_ins.science import dataset
+from aiida_mlip_ins.science.training import RelaxSettings
+
+STRUCTURE = 'structure.xyz'
+
+
+class MaceRelaxCalculation(EngineCalculation):
+    """Cell and positions at each pressure, each relaxed from the one before."""
+
+    DRIVER = 'mace_relax'
+    SETTINGS = RelaxSettings
+    RETRIEVE_TEMPORARY = ('relaxed.xyz', 'trajectory.xyz')
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs, outputs and exit codes."""
+        super().define(spec)
+        spec.input('model', valid_type=MaceModelData, help='The potential.')
+        spec.input('structure', valid_type=orm.StructureData, help='Crystal (angstrom).')
+        spec.input(
+            'pressures',
+            valid_type=orm.List,
+            serializer=orm.to_aiida_type,
+            validator=validate_pressures,
+            help='Pressures in GPa, positive when compressed, in the order of work.',
+        )
+        spec.inputs['metadata']['options']['parser_name'].default = 'mlip_ins.mace_relax'
+        spec.inputs.validator = validate_elements
+        spec.output_namespace(
+            'structures',
+            valid_type=orm.StructureData,
+            dynamic=True,
+            help='Relaxed crystals; pressure_0 is the first of `pressures`.',
+        )
+        spec.output('trajectory', valid_type=FramesData, required=False,
+                    help='Every step of every relaxation (angstrom).')  # fmt: skip
+        spec.exit_code(410, 'ERROR_CELL_DIVERGED',
+                       message='A cell ran away, other pressures are kept: {message}')  # fmt: skip
+        spec.exit_code(411, 'ERROR_SYMMETRY_LOST',
+                       message='The space group was not kept: {message}')  # fmt: skip
+        spec.exit_code(420, 'ERROR_NOT_CONVERGED',
+                       message='Forces or stress are above their limits: {message}')  # fmt: skip
+
+    def write_inputs(self, folder: Folder) -> dict[str, Any]:
+        """Write model and crystal."""
+        write_model(folder, self.inputs.model)
+        atoms = dataset.bare(self.inputs.structure.get_ase())
+        atoms.info['source'] = 'input'
+        content = dataset.write_frames([atoms])
+        folder.create_file_from_filelike(io.BytesIO(content), STRUCTURE, mode='wb')
+        pressures = self.inputs.pressures.get_list()
+        return {'model': MODEL, 'structure': STRUCTURE, 'pressures': pressures}
+
+
+def validate_pressures(value: orm.List, _: Any) -> str | None:
+    """Refuse an empty list, what is no number, and a pressure given twice."""
+    pressures = value.get_list()
+    if not pressures:
+        return 'pressures: the list is empty'
+    wrong = [
+        pressure
+        for pressure in pressures
+        if isinstance(pressure, bool)
+        or not isinstance(pressure, int | float)
+        or not math.isfinite(pressure)
+    ]
+    if wrong:
+        return f'pressures: {wrong} are no finite numbers (GPa)'
+    twice = sorted({pressure for pressure in pressures if pressures.count(pressure) > 1})
+    return f'pressures: {twice} GPa are given more than once' if twice else None
+
+
+def validate_elements(inputs: Any, _: Any) -> str | None:
+    """Refuse a crystal with an element that the model does not know, or without 3D periodicity."""
+    if 'model' not in inputs or 'structure' not in inputs:
+        return None
+    structure = inputs['structure']
+    found = model_problems(inputs['model'], structure.get_symbols_set())
+    if not all(structure.pbc):
+        found.append('structure: not periodic in three dimensions, so it has no pressure')
+    return '\n'.join(found) or None

@@ -1,0 +1,97 @@
+"""Train a MACE model on labelled frames, from scratch or from a foundation model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+
+from aiida_mlip_ins.calculations.base import EngineCalculation
+from aiida_mlip_ins.calculations.mace_inspect import write_model
+from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.data.model import MaceModelData, model_problems
+from aiida_mlip_ins.science.training import TrainSettings, split_problems, train_problems
+
+DATASET = 'dataset.xyz'
+FOUNDATION = 'foundation.model'
+REPLAY = 'replay.xyz'
+
+
+class MaceTrainCalculation(EngineCalculation):
+    """Run mace_run_train, catch the failures that it ends well with, and evaluate its model."""
+
+    DRIVER = 'mace_train'
+    SETTINGS = TrainSettings
+    RETRIEVE = ('trainer.out',)
+    RETRIEVE_TEMPORARY = ('model.model', 'training.jsonl', 'predictions.xyz')
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare inputs, outputs and exit codes."""
+        super().define(spec)
+        spec.input('dataset', valid_type=DatasetData,
+                   help='Labelled frames; the split of each says what it is used for.')  # fmt: skip
+        spec.input('foundation', valid_type=MaceModelData, required=False,
+                   help='Model to start from; without it the weights are random.')  # fmt: skip
+        spec.input('replay', valid_type=DatasetData, required=False,
+                   help='Frames with labels of the foundation model, trained on in a second head '
+                   'so that they are not forgotten.')  # fmt: skip
+        spec.inputs['metadata']['options']['parser_name'].default = 'mlip_ins.mace_train'
+        spec.inputs.validator = validate_training
+        spec.output('model', valid_type=MaceModelData, required=False, help='The trained model.')
+        spec.output('learning_curve', valid_type=orm.ArrayData, required=False,
+                    help='One value per validation: epoch, stage, force_mae (meV/angstrom), '
+                    'energy_mae (meV/atom), stress_mae (GPa), loss, loss_train.')  # fmt: skip
+        spec.output('errors', valid_type=orm.Dict, required=False,
+                    help='Per split, and per source in it: MAE and RMSE of force (meV/angstrom), '
+                    'energy (meV/atom), stress (GPa).')  # fmt: skip
+        spec.output('predictions', valid_type=DatasetData, required=False,
+                    help="The model's labels of the held-out frames; `index` is the position in "
+                    'the dataset.')  # fmt: skip
+        for status, name, message in (
+            (410, 'NAN_LOSS', 'The training became NaN'),
+            (411, 'NO_FORCES_SEEN', 'The model was trained on energies alone'),
+            (412, 'REPLAY_IGNORED', 'The frames to replay were not used'),
+            (413, 'TRAINING_FAILED', 'mace_run_train did not come to its end'),
+            (414, 'NO_UPDATES', 'Nothing was trained'),
+            (420, 'NO_IMPROVEMENT', 'The model is no better than before its training'),
+            (421, 'WORSE_THAN_FOUNDATION', 'The foundation model is better'),
+        ):
+            spec.exit_code(status, f'ERROR_{name}', message=f'{message}: {{message}}')
+
+    @classmethod
+    def validate_parameters(cls, value: orm.Dict, _: Any) -> str | None:
+        """Refuse settings that are wrong, or do not go together, all at once."""
+        return '\n'.join(train_problems(value.get_dict(), 'parameters')) or None
+
+    def write_inputs(self, folder: Folder) -> dict[str, Any]:
+        """Write the dataset and the model to start from."""
+        files = {'dataset': DATASET, 'foundation': FOUNDATION, 'replay': REPLAY}
+        given = {name: file for name, file in files.items() if name in self.inputs}
+        for name, file in given.items():
+            write_model(folder, self.inputs[name], file)
+        return given
+
+
+def validate_training(inputs: Any, _: Any) -> str | None:
+    """Refuse what mace would accept and train wrongly: empty splits, unknown elements."""
+    if 'dataset' not in inputs or 'parameters' not in inputs:
+        return None
+    values = inputs['parameters'].get_dict()
+    if train_problems(values, 'parameters'):
+        return None
+    found = split_problems(inputs['dataset'].splits, values, 'dataset')
+    if 'foundation' in inputs:
+        found += model_problems(inputs['foundation'], inputs['dataset'].elements, 'dataset')
+    elif 'replay' in inputs:
+        found.append("replay: there is nothing to replay without the input 'foundation'")
+    elif values['reference_energies'] == 'foundation':
+        found.append(
+            "parameters.reference_energies: 'foundation' needs the input 'foundation'; "
+            "use 'least_squares' or 'isolated_atoms'"
+        )
+    if 'replay' in inputs and values['loss'] != 'universal':
+        found.append("parameters.loss: mace replays with the loss 'universal' alone")
+    return '\n'.join(found) or None

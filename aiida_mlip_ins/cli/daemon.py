@@ -1,0 +1,41 @@
+"""The daemon of the loaded profile, for as long as a command needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+
+@contextmanager
+def running_daemon(workers: int = 1) -> Iterator[tuple[bool, Callable[[], None]]]:
+    """Start the daemon unless it runs, and stop it at the end if it was started here.
+
+    :param workers: one is enough, and all that SQLite takes well.
+    :return: whether it was started here, and a function that raises if it no longer runs.
+    """
+    from aiida.engine.daemon.client import DaemonException, get_daemon_client
+
+    client = get_daemon_client()
+    started = not client.is_daemon_running
+    if started:
+        try:
+            client.start_daemon(number_workers=workers)
+        except DaemonException as error:
+            raise click.ClickException(
+                f'the daemon did not start: {error}\nIts log: {client.daemon_log_file}'
+            ) from None
+
+    def check() -> None:
+        if not client.is_daemon_running:
+            raise click.ClickException(
+                f'the daemon has stopped; its log: {client.daemon_log_file}. Run the command again '
+                'to go on from where it was.'
+            )
+
+    try:
+        yield started, check
+    finally:
+        if started and client.is_daemon_running:
+            client.stop_daemon(wait=True)

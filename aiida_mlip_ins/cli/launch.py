@@ -1,0 +1,158 @@
+"""``aiida-mlip-ins launch``: the whole chain, or one link of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from aiida_mlip_ins.cli import options
+
+STRUCTURE = click.argument('structure', metavar='STRUCTURE')
+MODEL = click.option('--model', metavar='NODE', help=f'Potential ({options.NODE}).')
+METHOD = click.option(
+    '--method', metavar='TEXT', help='For a file: how its labels were computed, kept with them.'
+)
+
+
+@click.group('launch')
+def launch() -> None:
+    """Launch the whole chain or one link of it, here or through the daemon.
+
+    A STRUCTURE is a CIF, any other file that ASE reads, or a node; nodes are given by PK, UUID or
+    label. Inputs are checked before anything is submitted; what is wrong with them is listed.
+    """
+
+
+def link(*declared: Callable) -> Callable:
+    """Declare a subcommand: its own arguments and options, then those that all links share.
+
+    The decorated function takes the inputs to be collected and returns the builder.
+    """
+
+    def decorate(function: Callable) -> click.Command:
+        @wraps(function)
+        def command(profile: str | None, daemon: bool, check: bool, **given: Any) -> None:
+            from aiida_mlip_ins.cli import profile as profiles
+
+            profiles.load(profile)
+            from aiida_mlip_ins.cli.inputs import Inputs
+            from aiida_mlip_ins.cli.links import carry_out
+
+            inputs = Inputs()
+            carry_out(inputs, function(inputs, **given), daemon, check)
+
+        shared = (options.DAEMON, options.CHECK, options.PROFILE)
+        for option in reversed((*declared, *shared)):
+            command = option(command)
+        return launch.command(function.__name__.strip('_').replace('_', '-'))(command)
+
+    return decorate
+
+
+NUMBERS = (options.PROTOCOL, options.OVERRIDES)
+DFT = (options.PW_CODE, options.PSEUDO_FAMILY)
+
+
+@link(
+    STRUCTURE, options.PRESSURES, *DFT, options.ENGINE_CODE,
+    click.option('--dataset', metavar='NODE', help='Labelled frames: start at the training.'),
+    click.option('--model', metavar='NODE', help='Potential: start at the pressure scan.'),
+    *NUMBERS,
+)  # fmt: skip
+def chain(inputs: Any, **given: Any) -> Any:
+    """DFT, training, relaxation, phonons, INS and comparison for STRUCTURE."""
+    from aiida_mlip_ins.cli import links
+
+    return links.chain(inputs, **given)
+
+
+@link(click.argument('frames', metavar='FRAMES'), *DFT, *NUMBERS)
+def reference(inputs: Any, **given: Any) -> Any:
+    """Label FRAMES (a node or a file that ASE reads) with pw.x."""
+    from aiida_mlip_ins.cli import links
+
+    return links.reference(inputs, **given)
+
+
+@link(STRUCTURE, options.PRESSURES, *DFT, *NUMBERS)
+def pw_pressure_scan(inputs: Any, **given: Any) -> Any:
+    """Relax STRUCTURE at each pressure with pw.x."""
+    from aiida_mlip_ins.cli import links
+
+    return links.pw_pressure_scan(inputs, **given)
+
+
+@link(
+    click.argument('dataset', metavar='DATASET'), METHOD,
+    click.option('--foundation', metavar='NODE', help='Model to start from.'),
+    options.ENGINE_CODE, *NUMBERS,
+)  # fmt: skip
+def train(inputs: Any, **given: Any) -> Any:
+    """Train a potential on DATASET (a node, or an extended XYZ file with REF_... labels)."""
+    from aiida_mlip_ins.cli import links
+
+    return links.train(inputs, **given)
+
+
+@link(
+    click.argument('frames', metavar='FRAMES'),
+    click.option('--model', metavar='NODE', required=True, help='Potential.'),
+    options.ENGINE_CODE, *NUMBERS,
+)  # fmt: skip
+def evaluate(inputs: Any, **given: Any) -> Any:
+    """Label FRAMES (a node or a file that ASE reads) with a potential."""
+    from aiida_mlip_ins.cli import links
+
+    return links.evaluate(inputs, **given)
+
+
+@link(click.argument('file', metavar='FILE', type=options.EXISTING_FILE), options.ENGINE_CODE)
+def inspect_model(inputs: Any, **given: Any) -> Any:
+    """Make a node of the model in FILE, opened by an engine job and nowhere else."""
+    from aiida_mlip_ins.cli import links
+
+    return links.inspect_model(inputs, **given)
+
+
+@link(
+    STRUCTURE,
+    click.option('--model', metavar='NODE', required=True, help='Potential.'),
+    options.PRESSURES, options.ENGINE_CODE, *NUMBERS,
+)  # fmt: skip
+def mace_pressure_scan(inputs: Any, **given: Any) -> Any:
+    """Relax STRUCTURE at each pressure with a potential."""
+    from aiida_mlip_ins.cli import links
+
+    return links.mace_pressure_scan(inputs, **given)
+
+
+@link(
+    STRUCTURE,
+    click.option('--engine', type=click.Choice(['mace', 'pw']), default='mace', show_default=True),
+    MODEL, options.ENGINE_CODE, *DFT, *NUMBERS,
+)  # fmt: skip
+def phonons(
+    inputs: Any, engine: str, model: str | None, engine_code: str, pw_code: str,
+    pseudo_family: str | None, **given: Any,
+) -> Any:  # fmt: skip
+    """Compute force constants and modes of STRUCTURE, with a potential or with pw.x."""
+    from aiida_mlip_ins.cli import links
+
+    if engine == 'mace':
+        return links.mace_phonons(inputs, model=model, engine_code=engine_code, **given)
+    return links.pw_phonons(inputs, pw_code=pw_code, pseudo_family=pseudo_family, **given)
+
+
+@link(
+    click.argument('force_constants', metavar='FORCE_CONSTANTS'),
+    click.option('--pressure', type=float, help='In GPa, kept with the spectrum.'),
+    options.ENGINE_CODE, *NUMBERS,
+)  # fmt: skip
+def ins(inputs: Any, **given: Any) -> Any:
+    """Simulate the INS spectrum of FORCE_CONSTANTS (a node)."""
+    from aiida_mlip_ins.cli import links
+
+    return links.ins(inputs, **given)

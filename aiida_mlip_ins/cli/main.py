@@ -1,0 +1,22 @@
+"""The command line; each command imports AiiDA only once it runs, so that help is instant."""
+
+from __future__ import annotations
+
+import click
+
+from aiida_mlip_ins import __version__
+from aiida_mlip_ins.cli.demo import demo
+from aiida_mlip_ins.cli.launch import launch
+from aiida_mlip_ins.cli.report import report
+from aiida_mlip_ins.cli.setup import setup
+from aiida_mlip_ins.cli.status import status
+
+
+@click.group(context_settings={'help_option_names': ['-h', '--help']})
+@click.version_option(__version__)
+def main() -> None:
+    """From a crystal to its INS spectra under pressure, with DFT, MACE and AiiDA."""
+
+
+for command in (setup, demo, launch, status, report):
+    main.add_command(command)

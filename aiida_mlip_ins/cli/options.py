@@ -1,0 +1,67 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+NODE = 'PK, UUID or label'
+
+
+class Pressures(click.ParamType):
+    """One or several pressures in GPa, separated by commas."""
+
+    name = 'GPa[,GPa...]'
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a list of numbers; whether they make sense is checked with all other inputs."""
+        if isinstance(value, list):
+            return value
+        try:
+            return [float(item) for item in str(value).split(',')]
+        except ValueError:
+            self.fail(f"'{value}' is not a number, or numbers separated by commas", param, ctx)
+
+
+PROFILE = click.option('-p', '--profile', metavar='NAME', help='AiiDA profile; default: yours.')
+PROCESS = click.argument('process', metavar='PROCESS')
+PRESSURES = click.option(
+    '--pressure', '--pressures', 'pressures', type=Pressures(), multiple=True,
+    help='In GPa, ascending; give it several times or separate by commas.',
+)  # fmt: skip
+PROTOCOL = click.option(
+    '--protocol', metavar='NAME', help="fast, balanced or stringent; default: the link's own."
+)
+OVERRIDES = click.option(
+    '--overrides', type=EXISTING_FILE, help='YAML file with values on top of the protocol.'
+)
+DAEMON = click.option(
+    '--daemon', is_flag=True, help='Hand the process to the daemon instead of waiting for it here.'
+)
+CHECK = click.option(
+    '--check', is_flag=True, help='Only validate the inputs; nothing is stored or submitted.'
+)
+ENGINE_CODE = click.option(
+    '--engine-code', metavar='CODE', default='mlip-ins-engines@localhost', show_default=True,
+    help='Python of the engines environment.',
+)  # fmt: skip
+PW_CODE = click.option(
+    '--pw-code', metavar='CODE', default='pw@localhost', show_default=True, help='pw.x.'
+)
+PSEUDO_FAMILY = click.option(
+    '--pseudo-family', metavar='LABEL', help='Pseudopotential family; default: that of `setup`.'
+)
+FOLLOW = click.option('-f', '--follow', is_flag=True, help='Go on until the process has ended.')
+
+
+def output(default: str) -> Callable:
+    """Return the option of the folder that a report is written to."""
+    return click.option(
+        '-o', '--output', type=FOLDER, default=default, show_default=True,
+        help='Folder for the report; made if it is not there.',
+    )  # fmt: skip

@@ -1,0 +1,65 @@
+"""The AiiDA profile that a command works with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from aiida.manage.configuration import Profile
+
+
+def load(name: str | None) -> Profile:
+    """Load a profile, or the default one if no name is given.
+
+    :raises click.UsageError: if there is none, with how to make one.
+    """
+    from aiida.common.exceptions import (
+        ConfigurationError,
+        MissingConfigurationError,
+        ProfileConfigurationError,
+    )
+    from aiida.manage.configuration import get_config, load_profile
+
+    try:
+        get_config()
+        return load_profile(name)
+    except (ConfigurationError, MissingConfigurationError, ProfileConfigurationError) as error:
+        raise click.UsageError(
+            f'no AiiDA profile could be loaded ({error}). '
+            '`aiida-mlip-ins setup --new-profile NAME` makes one that needs no service.'
+        ) from None
+
+
+def ensure(name: str) -> bool:
+    """Make a profile on SQLite with the ZeroMQ broker, unless it is there; load it.
+
+    :return: whether it was made.
+    """
+    from aiida.manage.configuration import get_config, load_profile, reset_config
+
+    if name in get_config(create=True).profile_names:
+        load_profile(name)
+        return False
+    command = [sys.executable, '-m', 'aiida', 'presto', '--use-zeromq', '-n', '-p', name]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise click.ClickException(f'`verdi presto` failed:\n{made.stdout}{made.stderr}')
+    reset_config()
+    load_profile(name)
+    return True
+
+
+def set_caching(profile: Profile, enabled: bool) -> bool:
+    """Switch caching for all processes of a profile; return whether that changed anything."""
+    from aiida.manage.configuration import get_config
+
+    config = get_config()
+    if config.get_option('caching.default_enabled', scope=profile.name) == enabled:
+        return False
+    config.set_option('caching.default_enabled', enabled, scope=profile.name)
+    config.store()
+    return True

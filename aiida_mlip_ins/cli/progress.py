@@ -1,0 +1,246 @@
+"""The tree of stages of a process, with counts, epochs and the time left: the view of ``status``.
+
+Reads only the database and, of an engine job that is running, its ``progress.jsonl``.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiida import orm
+
+from aiida_mlip_ins.drivers.common import PROGRESS
+
+ENDED = ('finished', 'excepted', 'killed')
+WORDS = {
+    'force_mae_mev_per_angstrom': ('force MAE', 'meV/angstrom'),
+    'pressure_gpa': ('at', 'GPa'),
+}
+"""Numbers in the lines of a driver that are shown: what they are called, and their unit."""
+ONE_UNIT = ('quantumespresso.pw.base',)
+"""Workchains that restart one calculation until it is done, and so count as one."""
+MIN_PROGRESS_S = 5.0
+"""No time left is estimated from less than this."""
+
+
+@dataclass
+class Record:
+    """What the database says of one process."""
+
+    pk: int
+    name: str
+    state: str
+    exit_status: int | None
+    plugin: str
+    is_job: bool
+    is_work: bool
+    began: float
+    changed: float
+    cached: bool
+    children: list[Record] = field(default_factory=list)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.state in ENDED
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended, and not well."""
+        return self.ended and (self.state != 'finished' or bool(self.exit_status))
+
+    def seconds(self, now: float) -> float:
+        """Return for how long (s) it has run or ran."""
+        return (self.changed if self.ended else now) - self.began
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the tree."""
+
+    depth: int
+    name: str
+    pk: int
+    state: str
+    done: int
+    total: int
+    seconds: float
+    left: float | None
+    detail: str
+
+
+class Progress:
+    """The tree of one process, read anew each time; totals that cannot change are kept."""
+
+    def __init__(self, pk: int) -> None:
+        self.pk = pk
+        self._totals: dict[int, int | None] = {}
+
+    def lines(self) -> list[Line]:
+        """Return the process, its stages, and below a stage what is running or has failed."""
+        root = read_tree(self.pk)
+        return list(self._lines(root, 0, time.time()))
+
+    def _lines(self, record: Record, depth: int, now: float) -> Iterator[Line]:
+        done, total = self._count(record)
+        detail, left = _engine_progress(record, now) if record.is_job else ('', None)
+        if left is None and 0 < done < total and not record.ended:
+            elapsed = record.seconds(now)
+            left = elapsed / done * (total - done) if elapsed > MIN_PROGRESS_S else None
+        if record.failed:
+            detail = _reason(record.pk)
+        elif record.is_job and record.cached:
+            detail = 'from the cache'
+        # how long the whole chain takes cannot be told from how many jobs are done
+        yield Line(
+            depth, record.name, record.pk, _state(record), done, total, record.seconds(now),
+            None if depth == 0 and record.is_work else left, detail,
+        )  # fmt: skip
+        for child in record.children:
+            shown = depth == 0 or not child.ended or child.failed
+            if shown and (child.is_job or child.is_work):
+                yield from self._lines(child, depth + 1, now)
+
+    def _count(self, record: Record) -> tuple[int, int]:
+        """Return how many units of work are done and how many there will be, as far as known."""
+        if record.is_job or record.plugin in ONE_UNIT:
+            return int(record.ended), 1
+        counts = [self._count(child) for child in record.children]
+        total = sum(total for _, total in counts)
+        return sum(done for done, _ in counts), max(total, self._expected(record) or 0)
+
+    def _expected(self, record: Record) -> int | None:
+        """Return how many frames or tasks a process was given, if that is what it works on."""
+        if record.pk not in self._totals:
+            incoming = orm.load_node(record.pk).base.links.get_incoming
+            total = None
+            for label in ('frames', 'tasks') if record.is_work else ():
+                link = incoming(link_label_filter=label).first()
+                if link is not None:
+                    node = link.node
+                    total = len(node) if label == 'tasks' else node.base.attributes.get('n_frames')
+            self._totals[record.pk] = total
+        return self._totals[record.pk]
+
+
+def read_state(pk: int) -> str:
+    """Return the state of a process as the database has it now."""
+    query = orm.QueryBuilder().append(
+        orm.ProcessNode, filters={'id': pk}, project='attributes.process_state'
+    )
+    return query.first(flat=True) or 'created'
+
+
+def read_tree(pk: int) -> Record:
+    """Return a process with all that it called, one query for each level of calls."""
+    root = _record(*orm.QueryBuilder().append(
+        orm.ProcessNode, filters={'id': pk}, project=_PROJECT
+    ).first())  # fmt: skip
+    level = {pk: root}
+    while level:
+        query = orm.QueryBuilder()
+        query.append(
+            orm.ProcessNode, filters={'id': {'in': list(level)}}, tag='caller', project='id'
+        )
+        query.append(
+            orm.ProcessNode, with_incoming='caller', project=_PROJECT, edge_project='label'
+        )
+        below = {}
+        for caller, *values, label in query.iterall():
+            record = _record(*values, label=label)
+            level[caller].children.append(record)
+            below[record.pk] = record
+        for record in level.values():
+            record.children.sort(key=lambda child: child.pk)
+        level = below
+    return root
+
+
+_PROJECT = [
+    'id', 'node_type', 'process_type', 'ctime', 'mtime', 'attributes.process_label',
+    'attributes.process_state', 'attributes.exit_status', 'extras._aiida_cached_from',
+]  # fmt: skip
+
+
+def _record(
+    pk: int, node_type: str, process_type: str | None, began: Any, changed: Any,
+    process: str | None, state: str | None, exit_status: int | None, cached_from: str | None,
+    label: str = 'CALL',
+) -> Record:  # fmt: skip
+    generic = label == 'CALL' or label.startswith('iteration_')
+    return Record(
+        pk=pk,
+        name=(process or 'process') if generic else label,
+        state=state or 'created',
+        exit_status=exit_status,
+        plugin=(process_type or '').partition(':')[2],
+        is_job='calcjob' in node_type,
+        is_work='workchain' in node_type,
+        began=began.timestamp(),
+        changed=changed.timestamp(),
+        cached=cached_from is not None,
+    )
+
+
+def _state(record: Record) -> str:
+    if record.state == 'finished':
+        return 'done' if not record.exit_status else f'failed [{record.exit_status}]'
+    return 'running' if record.state in ('running', 'waiting') else record.state
+
+
+def _reason(pk: int) -> str:
+    """Return why a process failed, in one line."""
+    node = orm.load_node(pk)
+    words = str(node.exit_message or node.exception or '').strip().splitlines()
+    return words[-1] if words else ''
+
+
+def _engine_progress(record: Record, now: float) -> tuple[str, float | None]:
+    """Return what a running engine job last said of itself, and the time left (s) of its stage."""
+    if record.ended or not record.plugin.startswith('mlip_ins.'):
+        return '', None
+    lines = read_progress(orm.load_node(record.pk))
+    if not lines:
+        return '', None
+    last = lines[-1]
+    stage = [line for line in lines if line['stage'] == last['stage']]
+    words = [f'{last["stage"]} {last["done"]}/{last["total"]}']
+    for key, (name, unit) in WORDS.items():
+        if isinstance(last.get(key), int | float):
+            words.append(f'{name} {last[key]:.3g} {unit}')
+    left = None
+    steps = last['done'] - stage[0]['done']
+    if steps > 0:
+        pace = (last['time'] - stage[0]['time']) / steps
+        left = max(0.0, pace * (last['total'] - last['done']) - (now - last['time']))
+    return ', '.join(words), left
+
+
+def read_progress(node: orm.CalcJobNode) -> list[dict[str, Any]]:
+    """Return the lines of a job's progress file, from the folder where it runs; empty if none."""
+    if 'remote_folder' not in node.outputs:
+        return []
+    remote = node.outputs.remote_folder
+    try:
+        if node.computer.transport_type == 'core.local':
+            text = Path(remote.get_remote_path(), PROGRESS).read_text()
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                target = Path(folder, PROGRESS)
+                remote.getfile(PROGRESS, str(target))
+                text = target.read_text()
+    except OSError:
+        return []
+    lines = []
+    for line in text.splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:  # the last line may be half written
+            break
+    return lines

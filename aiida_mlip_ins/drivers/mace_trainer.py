@@ -1,0 +1,252 @@
+"""mace_run_train as a child process: its files, command line, progress and silent failures.
+
+mace ends with exit status 0 after many a failure; :func:`log_failure` knows them by their traces.
+Nothing of mace is imported here, so that training starts at once.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ase
+import ase.io
+
+from aiida_mlip_ins.drivers.common import DriverError, Interrupted, Job, write_interruption
+from aiida_mlip_ins.science.settings import nearest
+from aiida_mlip_ins.science.training import OWN_ARGUMENTS, STAGE_TWO_ARGUMENTS, TrainSettings
+from aiida_mlip_ins.science.training_report import first_not_finite, parse_log, validations
+
+NAME = 'mace'
+HEAD = 'Default'
+OUTPUT = 'trainer.out'
+KEYS = {'energy_key': 'REF_energy', 'forces_key': 'REF_forces', 'stress_key': 'REF_stress'}
+PASSED_ON = (
+    'REF_energy', 'REF_stress', 'config_weight', 'config_energy_weight', 'config_forces_weight',
+    'config_stress_weight',
+)  # fmt: skip
+POLL = 0.3
+
+
+def write_frames(path: Path, frames: Sequence[ase.Atoms]) -> None:
+    """Write frames with nothing but what mace is to see: labels and weights."""
+    bare = []
+    for frame in frames:
+        copy = ase.Atoms(
+            numbers=frame.numbers, positions=frame.positions, cell=frame.cell, pbc=frame.pbc
+        )
+        copy.info = {key: frame.info[key] for key in PASSED_ON if key in frame.info}
+        copy.arrays['REF_forces'] = frame.arrays['REF_forces']
+        bare.append(copy)
+    ase.io.write(path, bare, format='extxyz')
+
+
+def command(
+    settings: TrainSettings, files: Mapping[str, str], extra: Sequence[str] = ()
+) -> list[str]:
+    """Return the command line that trains with the settings.
+
+    :param files: values of ``train_file``, ``valid_file``, ``E0s``, and, where there are such,
+        ``test_file``, ``foundation_model``, ``pt_train_file``, ``pt_valid_file``.
+    :param extra: words added at the end.
+    """
+    arguments: dict[str, Any] = {'name': NAME, 'work_dir': '.', **KEYS, **files}
+    arguments.update({word: getattr(settings, name) for word, name in OWN_ARGUMENTS.items()})
+    arguments.update(model='MACE', error_table='PerAtomMAEstressvirials', plot=False,
+                     compute_stress=True, save_cpu=True)  # fmt: skip
+    if settings.stage_two_start is not None:
+        arguments.update({w: getattr(settings, name) for w, name in STAGE_TWO_ARGUMENTS.items()})
+    if settings.ema_decay is not None:
+        arguments.update(ema=True, ema_decay=settings.ema_decay)
+    if 'foundation_model' in files:
+        arguments['multiheads_finetuning'] = 'pt_train_file' in files
+    if 'pt_train_file' in files:
+        arguments['force_mh_ft_lr'] = True
+    words = [sys.executable, '-m', 'mace.cli.run_train']
+    for word, value in arguments.items():
+        words.extend([f'--{word}'] if word in ('ema', 'save_cpu') else [f'--{word}={value}'])
+    return [*words, *extra]
+
+
+def extra_arguments(arguments: Mapping[str, Any]) -> list[str]:
+    """Return the words for arguments that have no setting, checked by mace's own parser.
+
+    :raises DriverError: ``BAD_INPUT`` listing every argument that mace does not know or take.
+    """
+    if not arguments:
+        return []
+    from mace.tools import build_default_arg_parser
+
+    actions = {
+        option.removeprefix('--'): action
+        for action in build_default_arg_parser()._actions
+        for option in action.option_strings
+        if option.startswith('--')
+    }
+    words, found = [], []
+    for name, value in arguments.items():
+        if name not in actions:
+            found.append(f"unknown argument '{name}'{nearest(name, actions)}")
+            continue
+        action = actions[name]
+        if action.nargs == 0:
+            words.extend([f'--{name}'] if value else [])
+            continue
+        try:
+            converted = action.type(str(value)) if action.type else str(value)
+        except (ValueError, TypeError, OSError) as error:
+            found.append(f"'{name}': {error}")
+            continue
+        if action.choices and converted not in action.choices:
+            found.append(f"'{name}': {value!r} is none of {list(action.choices)}")
+        words.append(f'--{name}={value}')
+    if found:
+        raise DriverError('BAD_INPUT', 'mace_arguments: ' + '; '.join(found))
+    return words
+
+
+class Training:
+    """A running mace_run_train."""
+
+    def __init__(self, job: Job, settings: TrainSettings, words: list[str]) -> None:
+        self.job = job
+        self.settings = settings
+        self.words = words
+        self.log = job.folder / 'results' / f'{NAME}_run-{settings.seed}_train.txt'
+        self.interrupted = False
+        self._reported = 0
+        self.process = self._start(words)
+
+    def _start(self, words: list[str]) -> subprocess.Popen[bytes]:
+        with (self.job.folder / OUTPUT).open('ab') as handle:
+            return subprocess.Popen(
+                words, cwd=self.job.folder, stdout=handle, stderr=subprocess.STDOUT
+            )
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return what the training has logged so far."""
+        return parse_log(self.log.read_text()) if self.log.is_file() else []
+
+    def wait(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Follow the training to its end; one that has become NaN is stopped.
+
+        :param meanwhile: called once, while the child process starts.
+
+        An interruption ends the training, and exports the best model it had so far.
+        """
+        try:
+            meanwhile()
+            while self.process.poll() is None:
+                if self._follow():
+                    self.stop()
+                time.sleep(POLL)
+            self._follow()
+        except Interrupted as error:
+            write_interruption(self.job.folder, str(error))
+            self.interrupted = True
+            self.stop()
+            self._export()
+
+    def stop(self) -> None:
+        """End the child process and wait until it is gone."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def _follow(self) -> bool:
+        """Report the new validations; return whether a number is not finite."""
+        entries = self.entries()
+        done = validations(entries, HEAD)
+        for entry in done[self._reported :]:
+            epoch = 0 if entry['epoch'] is None else entry['epoch'] + 1
+            numbers = {
+                key: float(entry[name]) * factor
+                for key, name, factor in (
+                    ('force_mae_mev_per_angstrom', 'mae_f', 1e3),
+                    ('energy_mae_mev_per_atom', 'mae_e_per_atom', 1e3),
+                    ('loss', 'loss', 1.0),
+                )
+                if name in entry
+            }
+            self.job.progress('train', epoch, self.settings.max_epochs, **numbers)
+        self._reported = len(done)
+        return first_not_finite(entries) is not None
+
+    def _export(self) -> None:
+        """Let mace write the model of its best checkpoint, by restarting it with nothing to do."""
+        epochs = [
+            int(match.group(1))
+            for path in (self.job.folder / 'checkpoints').glob('*.pt')
+            if (match := re.search(r'_epoch-(\d+)(_swa)?\.pt$', path.name))
+        ]
+        if not epochs:
+            return
+        words = [word for word in self.words if not word.startswith('--max_num_epochs')]
+        self.process = self._start([*words, f'--max_num_epochs={max(epochs)}', '--restart_latest'])
+        self.process.wait()
+
+    def model_path(self) -> Path | None:
+        """Return the model of the last stage that was run, ``None`` if there is no model."""
+        for name in (f'{NAME}_stagetwo.model', f'{NAME}.model'):
+            if (self.job.folder / name).is_file():
+                return self.job.folder / name
+        return None
+
+
+def log_failure(
+    output: str, entries: Sequence[Mapping[str, Any]], status: int, replay: bool
+) -> tuple[str, str, str] | None:
+    """Return kind, message and hint of what went wrong in a training, ``None`` if nothing did.
+
+    :param output: what mace printed.
+    :param entries: the entries of its training log.
+    :param status: the exit status, which is 0 for most failures.
+    :param replay: whether frames of the foundation model were to be replayed.
+    """
+    return next(_failures(output, entries, status, replay), None)
+
+
+def _failures(
+    output: str, entries: Sequence[Mapping[str, Any]], status: int, replay: bool
+) -> Iterator[tuple[str, str, str]]:
+    if (where := first_not_finite(entries)) is not None:
+        yield (
+            'NAN_LOSS',
+            f'the training became NaN: {where}',
+            'Lower learning_rate or clip_grad, or look for a wrong frame in the dataset.',
+        )
+    last = ([''] + [line for line in output.splitlines() if line.strip()])[-1]
+    if status != 0 or not re.search(r'INFO: Done\s*$', output):
+        yield (
+            'TRAINING_FAILED',
+            f'mace_run_train stopped with exit status {status} before it was done: {last}',
+            f'The whole output is in {OUTPUT}.',
+        )
+    checked = validations(entries, HEAD)
+    if 'No forces found with key' in output or not all('mae_f' in entry for entry in checked):
+        yield (
+            'NO_FORCES_SEEN',
+            'mace found no forces in the frames and trained on energies alone',
+            "The dataset needs the array 'REF_forces' on its frames.",
+        )
+    if not any(entry['mode'] == 'opt' for entry in entries):
+        yield (
+            'NO_UPDATES',
+            'mace made no step at all',
+            'batch_size is larger than the number of training frames.',
+        )
+    if replay and 'Using multiheads finetuning mode==' not in output:
+        yield (
+            'REPLAY_IGNORED',
+            'mace turned the multihead replay into naive fine-tuning',
+            'It does so when it is given no frames to replay.',
+        )

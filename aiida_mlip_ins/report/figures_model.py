@@ -1,0 +1,153 @@
+"""Figures of the potential and of the run: parity, learning curve, where the time went.
+
+Every function takes plain numbers and returns a matplotlib ``Figure``; nothing here knows of nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from aiida_mlip_ins.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    canvas,
+)
+
+PARTS = {
+    'DFT': VERMILLION,
+    'training': BLUE,
+    'forces': GREEN,
+    'spectra': PURPLE,
+    'imports': ORANGE,
+    'AiiDA overhead': GREY,
+}
+
+
+@dataclass(frozen=True)
+class Parity:
+    """One quantity of one split: reference and prediction, flat arrays of equal length."""
+
+    quantity: str
+    split: str
+    reference: np.ndarray
+    prediction: np.ndarray
+
+    @property
+    def mae(self) -> float:
+        """Mean absolute error, in the unit of the quantity."""
+        return float(np.mean(np.abs(self.prediction - self.reference)))
+
+
+UNITS = {'energy': 'meV/atom', 'force': 'eV/Å', 'stress': 'GPa'}
+SMALL = {'energy': ('meV/atom', 1.0), 'force': ('meV/Å', 1e3), 'stress': ('GPa', 1.0)}
+"""Unit of the axes, and unit of the errors with the factor to it."""
+
+
+def parity(series: Sequence[Parity]) -> Figure:
+    """Return the parity plots of energy, force and stress, held-out over training frames."""
+    quantities = [q for q in UNITS if any(s.quantity == q for s in series)]
+    with canvas(2.5 * max(len(quantities), 1) + 0.3, 2.8, columns=max(len(quantities), 1)) as (
+        figure,
+        axes,
+    ):
+        for axis, quantity in zip(axes, quantities, strict=False):
+            _parity_panel(axis, quantity, [s for s in series if s.quantity == quantity])
+    return figure
+
+
+def _parity_panel(axis: Axes, quantity: str, series: Sequence[Parity]) -> None:
+    """Draw one quantity: the training frames in grey below, those held out in colour on top."""
+    styles = {'train': (GREY, 7, 'o', 0.6), 'valid': (SKY, 12, 'o', 0.9)}
+    unit, factor = SMALL[quantity]
+    everything = np.concatenate([s.reference for s in series])
+    low, high = float(everything.min()), float(everything.max())
+    margin = 0.05 * (high - low or 1.0)
+    axis.plot([low - margin, high + margin], [low - margin, high + margin], color='0.6', lw=0.7)
+    for one in sorted(series, key=lambda s: ('train', 'valid').index(s.split)
+                      if s.split in styles else 2):  # fmt: skip
+        colour, size, marker, alpha = styles.get(one.split, (VERMILLION, 14, 'o', 0.9))
+        axis.scatter(
+            one.reference, one.prediction, s=size, c=colour, marker=marker, alpha=alpha,
+            linewidths=0, label=f'{one.split}: {factor * one.mae:.3g} {unit}',
+        )  # fmt: skip
+    axis.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+    axis.set_box_aspect(1)
+    axis.set(xlabel=f'DFT ({UNITS[quantity]})', ylabel=f'MACE ({UNITS[quantity]})')
+    axis.set_title('energy, mean subtracted' if quantity == 'energy' else quantity)
+    axis.legend(loc='upper left', fontsize=7, handletextpad=0.1, borderaxespad=0.1)
+    axis.locator_params(nbins=4)
+
+
+def learning_curve(arrays: Mapping[str, np.ndarray], curves: Mapping[str, str]) -> Figure:
+    """Return the errors on the validation frames against the epoch, one panel a quantity.
+
+    :param arrays: ``epoch`` (n,) and one array (n,) for each curve.
+    :param curves: name of the array -> label with its unit.
+    """
+    shown = {name: label for name, label in curves.items() if name in arrays}
+    with canvas(2.5 * max(len(shown), 1) + 0.3, 2.7, columns=max(len(shown), 1)) as (figure, axes):
+        for axis, (name, label), colour in zip(
+            axes, shown.items(), (BLUE, VERMILLION, GREEN), strict=False
+        ):
+            axis.plot(arrays['epoch'], arrays[name], color=colour, lw=1.1)
+            axis.set_yscale('log')
+            axis.set(xlabel='epoch', ylabel=label)
+            axis.grid(which='both', axis='y', lw=0.3, alpha=0.5)
+    return figure
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One stage of a run: start and end (s after the run began), jobs and whether cached."""
+
+    name: str
+    start: float
+    end: float
+    jobs: int
+    cached: bool
+
+
+def time_spent(bars: Sequence[Bar], parts: Mapping[str, float]) -> Figure:
+    """Return the stages along the wall clock, and below what the seconds were spent on."""
+    height = 1.9 + 0.27 * max(len(bars), 1)
+    with canvas(
+        7.2, height, rows=2, sharex=True,
+        gridspec_kw={'height_ratios': (max(len(bars), 1) * 0.27, 0.5)},
+    ) as (figure, (axis, total)):  # fmt: skip
+        for row, bar in enumerate(bars):
+            axis.barh(
+                row, max(bar.end - bar.start, 0.0), left=bar.start, height=0.62,
+                color=SKY if bar.cached else BLUE, alpha=0.55 if bar.cached else 0.9,
+            )  # fmt: skip
+            note = ' (cached)' if bar.cached else ''
+            axis.annotate(
+                f'{bar.end - bar.start:,.0f} s{note}', (bar.end, row), xytext=(3, 0),
+                textcoords='offset points', fontsize=7, va='center',
+            )  # fmt: skip
+        axis.set_yticks(range(len(bars)), [bar.name for bar in bars])
+        axis.invert_yaxis()
+        axis.set_title('Where the time went')
+        axis.margins(x=0.12)
+        left = 0.0
+        for name, seconds in parts.items():
+            if seconds > 0:
+                total.barh(0, seconds, left=left, color=PARTS.get(name, 'black'), height=0.6,
+                           label=f'{name} {seconds:,.0f} s')  # fmt: skip
+                left += seconds
+        total.set_yticks([0], ['all'])
+        total.set(xlabel='wall clock (s)', ylim=(-0.5, 0.5))
+        total.set_xlim(left=0)
+        if left:
+            figure.legend(*total.get_legend_handles_labels(), loc='outside lower center', ncols=6,
+                          fontsize=7.5, handlelength=1.0, columnspacing=1.2)  # fmt: skip
+    return figure

@@ -1,0 +1,114 @@
+"""Resolution of an instrument and broadening of a binned spectrum with it.
+
+Widths come from resins, which gives standard deviations against energy transfer with their source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.special import erf
+
+from aiida_mlip_ins.science.settings import nearest, setting
+from aiida_mlip_ins.science.units import PER_CM_PER_MEV
+
+REACH = 6.0
+"""Standard deviations after which a Gaussian is cut off (2e-9 of its area)."""
+
+
+@dataclass(frozen=True)
+class ResolutionSettings:
+    """What decides how sharp an instrument sees."""
+
+    instrument: str = setting('Instrument, as resins names it.')
+    model: str = setting('Model of its resolution, as resins names it.')
+    arguments: dict = setting(
+        'Arguments of the model, such as a bank or an incident energy in meV; empty for none.'
+    )
+
+
+def resolution_problems(settings: ResolutionSettings, where: str) -> list[str]:
+    """Return why resins cannot make this resolution, an empty list if it can."""
+    from resins import Instrument
+
+    names = Instrument.available_instruments()
+    if settings.instrument not in names:
+        return [
+            f"{where}.instrument: unknown '{settings.instrument}'"
+            f'{nearest(settings.instrument, names)}'
+        ]
+    models = Instrument.from_default(settings.instrument).available_models
+    if settings.model not in models:
+        return [
+            f"{where}.model: {settings.instrument} has no model '{settings.model}'"
+            f'{nearest(settings.model, models)}'
+        ]
+    try:
+        sigma(settings, np.array([100.0]))
+    except Exception as error:
+        return [
+            f'{where}: resins refuses {settings.instrument} with the model {settings.model} and '
+            f'{settings.arguments}: {error}'
+        ]
+    return []
+
+
+def sigma(settings: ResolutionSettings, energy: np.ndarray) -> np.ndarray:
+    """Return the standard deviation (n,) in 1/cm of the resolution at each energy (n,) in 1/cm.
+
+    :raises ValueError: if the model has no Gaussian width, or not a positive one everywhere.
+    """
+    points = (np.asarray(energy, dtype=float) / PER_CM_PER_MEV)[:, None]
+    found = _model(settings).get_characteristics(points)
+    if 'sigma' not in found:
+        raise ValueError(f'its shape is not a Gaussian: {", ".join(found)}')
+    widths: np.ndarray = np.broadcast_to(found['sigma'], len(points)) * PER_CM_PER_MEV
+    if not (np.isfinite(widths) & (widths > 0)).all():
+        raise ValueError('its width is not positive over the whole range of energies')
+    return widths
+
+
+def citation(settings: ResolutionSettings) -> list[str]:
+    """Return the publications that the resolution is from."""
+    return [str(item) for item in _model(settings).citation if item]
+
+
+def _model(settings: ResolutionSettings) -> Any:
+    """Return the resolution function of resins."""
+    from resins import Instrument
+
+    instrument = Instrument.from_default(settings.instrument)
+    return instrument.get_resolution_function(settings.model, **settings.arguments)
+
+
+def broaden(edges: np.ndarray, intensity: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Return the intensity (n_rows, n) with each bin spread as a Gaussian of its own width.
+
+    The share of a Gaussian that falls into a bin is its exact integral over the bin, so that widths
+    below the size of a bin are safe. Shares are normalised within the range: the area is conserved,
+    and what would leave at an end stays there.
+
+    :param edges: (n + 1,) edges of bins of one size, 1/cm.
+    :param intensity: (n_rows, n).
+    :param widths: (n,) standard deviation at the centre of each bin, 1/cm.
+    """
+    count = len(edges) - 1
+    width = edges[1] - edges[0]
+    reach = min(count, int(np.ceil(REACH * widths.max() / width)) + 1)
+    offsets = np.arange(-reach, reach + 1)
+    lower = (offsets[None, :] - 0.5) * width / (np.sqrt(2.0) * widths[:, None])
+    upper = (offsets[None, :] + 0.5) * width / (np.sqrt(2.0) * widths[:, None])
+    shares = (erf(upper) - erf(lower)) / 2.0
+    targets = np.arange(count)[:, None] + offsets[None, :]
+    inside = (targets >= 0) & (targets < count)
+    shares = np.where(inside, shares, 0.0)
+    shares /= shares.sum(axis=1, keepdims=True)
+    sources = np.broadcast_to(np.arange(count)[:, None], targets.shape)
+    kernel = coo_array(
+        (shares[inside], (sources[inside], targets[inside])), shape=(count, count)
+    ).tocsr()
+    broadened: np.ndarray = np.asarray((kernel.T @ intensity.T).T)
+    return broadened

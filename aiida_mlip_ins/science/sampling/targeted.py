@@ -1,0 +1,193 @@
+"""Compose, check, split and weight the training set.
+
+Why these kinds (measured on brucite): relaxation moves only the totally symmetric coordinates, so
+symmetric frames (few k-points, cheap) decide volumes; curvature decides frequencies, so rattles are
+small and keep stiff X-H bonds nearly rigid while they turn, or the forces of the stretch would
+drown those of the soft lattice modes; two-cell supercells fold zone-boundary modes to Gamma.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from aiida_mlip_ins.science.sampling.moves import (
+    along_pressure,
+    bond_rattled,
+    pressure_path,
+    strained,
+    supercells,
+    symmetrized,
+)
+from aiida_mlip_ins.science.structure import MIN_CONTACT, contact_problems
+
+FloatArray = NDArray[np.float64]
+
+
+def refuse_overlaps(frames: Sequence[Atoms], fraction: float = MIN_CONTACT) -> None:
+    """Raise one ``ValueError`` that lists every frame with atoms too close."""
+    problems = [
+        f'frame {index} ({frame.info.get("source")}): {sentence}'
+        for index, frame in enumerate(frames)
+        for sentence in contact_problems(frame, fraction)
+    ]
+    if problems:
+        raise ValueError('atoms too close; use smaller amplitudes:\n' + '\n'.join(problems))
+
+
+def without_duplicates(frames: Sequence[Atoms], tolerance: float = 1e-4) -> list[Atoms]:
+    """Drop frames equal to an earlier one (atoms in the same order) within `tolerance` angstrom."""
+    kept: list[Atoms] = []
+    for frame in frames:
+        if not any(_same(frame, other, tolerance) for other in kept):
+            kept.append(frame)
+    return kept
+
+
+def _same(one: Atoms, two: Atoms, tolerance: float) -> bool:
+    if len(one) != len(two) or not np.array_equal(one.numbers, two.numbers):
+        return False
+    if np.abs(one.cell.array - two.cell.array).max() > tolerance:
+        return False
+    gap = one.get_scaled_positions() - two.get_scaled_positions()
+    return bool(np.abs((gap - np.round(gap)) @ one.cell.array).max() <= tolerance)
+
+
+_RATTLE = frozenset({'count', 'pressures', 'strain', 'heavy', 'tilt', 'stretch', 'scales'})
+#: Keys of the settings of :func:`targeted_set`, by section.
+SETTINGS: dict[str, frozenset[str]] = {
+    'path': frozenset({'pressures'}),
+    'symmetric': _RATTLE - {'tilt'},
+    'rattle': _RATTLE,
+    'strain': _RATTLE,
+    'supercell': _RATTLE | {'matrices'},
+}
+#: Keys that may be left out: tilts default to 0, scales to [1].
+OPTIONAL = frozenset({'scales', 'tilt'})
+
+
+def targeted_set(
+    structures: Mapping[float, Atoms], settings: Mapping[str, Mapping[str, Any]], seed: int
+) -> list[Atoms]:
+    """Compose the training set from structures relaxed at each pressure (GPa -> Atoms).
+
+    `settings` holds the sections of :data:`SETTINGS`; a section left out gives no frames:
+    ``path``: the structures inter- and extrapolated to ``pressures``;
+    ``symmetric``: ``count`` frames, totally symmetric strains and moves about random points of the
+    path between ``pressures`` = [low, high];
+    ``rattle``: ``count`` bond-aware rattles of symmetrically strained cells;
+    ``strain``: the same with general strains, few because pw.x pays for them (a sheared cell has no
+    shells of equal G vectors: 65 s a frame in place of 21 on brucite);
+    ``supercell``: rattles of supercells, the ``matrices`` taken in turn.
+    The amplitudes of frame i are multiplied by ``scales[i % len(scales)]``.
+    ``strain`` is dimensionless, ``heavy``, ``tilt`` and ``stretch`` are widths in angstrom.
+    """
+    _check_settings(settings)
+    frames: list[Atoms] = []
+    for section in SETTINGS:
+        if section not in settings:
+            continue
+        options = settings[section]
+        if section == 'path':
+            frames += pressure_path(structures, options['pressures'])
+            continue
+        # One stream per section: changing one section's count leaves the other frames alone.
+        rng = np.random.default_rng([seed, list(SETTINGS).index(section)])
+        for index in range(options['count']):
+            frames.append(_targeted_frame(structures, section, options, index, rng))
+    refuse_overlaps(frames)
+    return without_duplicates(frames)
+
+
+def _targeted_frame(
+    structures: Mapping[float, Atoms],
+    section: str,
+    options: Mapping[str, Any],
+    index: int,
+    rng: np.random.Generator,
+) -> Atoms:
+    low, high = options['pressures']
+    # Stratified pressures: frame i falls in its own part of the range, whatever the luck.
+    part = ((index * 0.6180339887498949) % 1.0 + 0.1 * rng.random()) % 1.0
+    parent = along_pressure(structures, low + (high - low) * part)
+    scales = options.get('scales', [1.0])
+    scale = float(scales[index % len(scales)])
+    strain_seed, rattle_seed = (int(x) for x in rng.integers(0, 2**31, 2))
+    base = strained(parent, options['strain'] * scale, 1, strain_seed)[0]
+    if section != 'strain':
+        base = symmetrized(base, parent)
+    if section == 'supercell':
+        matrices = options['matrices']
+        base = supercells(base, [matrices[index % len(matrices)]])[0]
+    frame = bond_rattled(
+        base,
+        options['heavy'] * scale,
+        options.get('tilt', 0.0) * scale,
+        options['stretch'] * scale,
+        1,
+        rattle_seed,
+    )[0]
+    if section == 'symmetric':
+        frame = symmetrized(frame, parent)
+    frame.info.update(source=section, scale=scale)
+    return frame
+
+
+def _check_settings(settings: Mapping[str, Mapping[str, Any]]) -> None:
+    problems = [f'unknown section {name!r}' for name in settings if name not in SETTINGS]
+    for section, allowed in SETTINGS.items():
+        options = settings.get(section, {})
+        problems += [f'{section}: unknown key {key!r}' for key in options if key not in allowed]
+        if section not in settings:
+            continue
+        missing = sorted(allowed - OPTIONAL - set(options))
+        problems += [f'{section}: missing key {key!r}' for key in missing]
+    if problems:
+        raise ValueError('sampling settings: ' + '; '.join(problems))
+
+
+def assign_splits(
+    frames: Sequence[Atoms], fractions: Mapping[str, float], seed: int, train: str = 'train'
+) -> list[str]:
+    """Name the split of each frame, stratified by ``info['source']`` and fixed by `seed`.
+
+    `fractions` gives the share of each split other than `train`, for example
+    ``{'valid': 0.1, 'test': 0.15}``. Shares that do not come out even are carried from one source
+    to the next, so the totals are right to one frame. ``path`` frames always train: they are the
+    cells that relaxation must find.
+    """
+    if min(fractions.values(), default=0.0) < 0 or sum(fractions.values()) >= 1:
+        raise ValueError(f'fractions must be positive and sum to less than 1, not {fractions}')
+    rng = np.random.default_rng(seed)
+    splits = [train] * len(frames)
+    owed = dict.fromkeys(fractions, 0.0)
+    for source in sorted({str(frame.info['source']) for frame in frames} - {'path'}):
+        members = [i for i, frame in enumerate(frames) if frame.info['source'] == source]
+        order = iter(rng.permutation(members))
+        for name, fraction in fractions.items():
+            owed[name] += fraction * len(members)
+            take = round(owed[name])
+            owed[name] -= take
+            for _ in range(take):
+                splits[int(next(order))] = name
+    return splits
+
+
+def force_weights(
+    forces: Sequence[FloatArray], floor: float = 0.1, largest: float = 10.0
+) -> FloatArray:
+    """Loss weights that stop frames with large forces from drowning the curvature.
+
+    ``w = 1 / (f^2 + floor^2)`` with f the root mean square force component of the frame
+    (eV/angstrom); weights have mean 1 and none exceeds `largest` times the smallest. Written to a
+    frame's ``info['config_forces_weight']``, which mace_run_train multiplies into its squared
+    force error.
+    """
+    square = np.array([np.mean(np.square(f)) for f in forces])
+    weights = 1.0 / (square + floor**2)
+    weights = np.minimum(weights, largest * weights.min())
+    return weights / weights.mean()

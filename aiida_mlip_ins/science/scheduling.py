@@ -1,0 +1,73 @@
+"""What to know before many calculations run side by side: their k-points, cost and division."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import spglib
+from ase import Atoms
+from numpy.typing import NDArray
+
+SAME_CELL = 0.1
+"""Reciprocal lengths within this fraction: the same cell, strained."""
+
+
+def kpoint_meshes(frames: Sequence[Atoms], distance: float) -> list[tuple[int, int, int]]:
+    """Return the k-point mesh of each frame, the same one for all strained copies of a cell.
+
+    A mesh is the smallest whose points are at most ``distance`` apart, ``ceil(|b_i| / distance)``
+    as in aiida-quantumespresso. Frames of one composition whose reciprocal lengths agree within
+    :data:`SAME_CELL` share the mesh of the first of them: a mesh that jumps with a small strain
+    puts a step into the energies and stresses that a potential is trained on.
+
+    :param distance: 1/angstrom, with the factor 2 pi.
+    """
+    groups: list[tuple[str, NDArray[np.float64], tuple[int, int, int]]] = []
+    meshes = []
+    for frame in frames:
+        lengths = 2 * np.pi * np.linalg.norm(np.linalg.inv(frame.cell.array), axis=0)
+        formula = frame.get_chemical_formula()
+        shared = next(
+            (
+                mesh
+                for known, reference, mesh in groups
+                if known == formula and np.all(np.abs(lengths / reference - 1) < SAME_CELL)
+            ),
+            None,
+        )
+        if shared is None:
+            first, second, third = (max(1, int(np.ceil(round(x / distance, 5)))) for x in lengths)
+            shared = (first, second, third)
+            groups.append((formula, lengths, shared))
+        meshes.append(shared)
+    return meshes
+
+
+def relative_cost(atoms: Atoms, mesh: Sequence[int]) -> float:
+    """Return an estimate of the plane-wave cost in arbitrary units, for balancing only.
+
+    Irreducible k-points times (number of atoms)^2: at fixed cutoff the FFTs of N bands over a
+    volume that grows with N dominate small cells.
+    """
+    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+    mapping, _ = spglib.get_ir_reciprocal_mesh(list(mesh), cell, symprec=1e-5)
+    return float(len(set(mapping.tolist())) * len(atoms) ** 2)
+
+
+def divided(costs: Mapping[str, float], lanes: int) -> list[list[str]]:
+    """Divide tasks into at most ``lanes`` lists that take about equally long.
+
+    The longest task goes first and each to the lane with least to do (Graham, SIAM J. Appl. Math.
+    1969, 17, 416: within 4/3 of the best); ties keep the given order.
+
+    :param costs: task -> cost in any unit.
+    """
+    count = max(1, min(lanes, len(costs)))
+    loads = [0.0] * count
+    shares: list[list[str]] = [[] for _ in range(count)]
+    for task in sorted(costs, key=lambda name: -costs[name]):
+        lane = loads.index(min(loads))
+        shares[lane].append(task)
+        loads[lane] += costs[task]
+    return [share for share in shares if share]

@@ -1,0 +1,40 @@
+"""Inputs of the MACE jobs that are run without a workchain of their own, from their protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+
+from aiida_mlip_ins.workflows.protocols import load_protocol
+
+
+def train_inputs_from_protocol(
+    protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return ``parameters`` and ``metadata`` of a training.
+
+    :raises ValueError: for an unknown protocol, or listing all unknown keys of the overrides.
+    """
+    return _inputs('train', protocol, overrides)
+
+
+def evaluate_inputs_from_protocol(
+    protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return ``parameters`` and ``metadata`` of an evaluation of frames.
+
+    :raises ValueError: for an unknown protocol, or listing all unknown keys of the overrides.
+    """
+    return _inputs('evaluate', protocol, overrides)
+
+
+def _inputs(
+    workflow: str, protocol: str | None, overrides: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    numbers = load_protocol(workflow, protocol, overrides)
+    return {
+        'parameters': orm.Dict(numbers['parameters']),
+        'metadata': {'options': numbers['options']},
+    }

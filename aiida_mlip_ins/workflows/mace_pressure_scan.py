@@ -1,0 +1,134 @@
+"""The relaxed crystal at each pressure, from a MACE model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, WorkChain, if_
+
+from aiida_mlip_ins.calculations.functions.eos import equation_of_state
+from aiida_mlip_ins.calculations.mace_relax import (
+    MaceRelaxCalculation,
+    validate_elements,
+    validate_pressures,
+)
+from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.science.eos import MINIMUM_POINTS
+from aiida_mlip_ins.workflows.protocols import load_protocol, merge
+
+
+class MacePressureScanWorkChain(WorkChain):
+    """Relax a crystal at all pressures in one engine job, and fit an equation of state.
+
+    Pressures that were relaxed are outputs also where another one failed.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline, outputs and exit codes."""
+        super().define(spec)
+        spec.expose_inputs(MaceRelaxCalculation, include=('model', 'structure', 'pressures'))
+        spec.expose_inputs(
+            MaceRelaxCalculation, 'relax', exclude=('model', 'structure', 'pressures')
+        )
+        spec.inputs.validator = validate_elements
+        spec.outline(
+            cls.setup,
+            cls.run_relax,
+            cls.inspect_relax,
+            if_(cls.has_points)(cls.run_equation_of_state),
+        )
+        spec.expose_outputs(MaceRelaxCalculation, exclude=('remote_folder', 'retrieved'))
+        spec.output(
+            'equation_of_state',
+            valid_type=orm.Dict,
+            required=False,
+            help='Volume at no pressure (angstrom^3), bulk modulus (GPa) and its derivative, with '
+            f'their errors; from {MINIMUM_POINTS} pressures on.',
+        )
+        spec.exit_code(401, 'ERROR_RELAX_FAILED',
+                       message='The relaxation failed: {cause}')  # fmt: skip
+        spec.exit_code(402, 'ERROR_SOME_PRESSURES_FAILED',
+                       message='Not all pressures could be relaxed: {cause}')  # fmt: skip
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        structure: orm.StructureData,
+        model: MaceModelData | None,
+        pressures: Sequence[float],
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> ProcessBuilder:
+        """Return a builder with the numbers of a protocol.
+
+        :param code: Python of the engines environment.
+        :param structure: the crystal.
+        :param model: the potential; ``None`` if a workchain that composes this one makes it.
+        :param pressures: in GPa, positive when compressed.
+        :param protocol: ``fast``, ``balanced`` or ``stringent``.
+        :param overrides: values that replace the protocol's (keys as in the YAML file).
+        :param options: ``metadata.options`` of the job.
+        :raises ValueError: listing every problem of protocol, overrides, pressures, and elements.
+        """
+        numbers = load_protocol('mace_pressure_scan', protocol, overrides)
+        builder = cls.get_builder()
+        builder.structure = structure
+        if model is not None:
+            builder.model = model
+        builder.pressures = orm.List([float(pressure) for pressure in pressures])
+        builder.relax.code = code
+        builder.relax.parameters = orm.Dict(numbers['relax']['parameters'])
+        builder.relax.metadata.options = merge(numbers['relax']['options'], options or {})
+        found = [
+            validate_pressures(builder.pressures, None),
+            validate_elements({'model': model, 'structure': structure}, None) if model else None,
+        ]
+        if any(found):
+            raise ValueError('\n'.join(problem for problem in found if problem))
+        return builder
+
+    def setup(self) -> None:
+        """Say what is going to be done."""
+        pressures = self.inputs.pressures.get_list()
+        self.report(f'relaxing at {pressures} GPa with the model <{self.inputs.model.pk}>')
+
+    def run_relax(self) -> ToContext:
+        """Start the job that relaxes at all pressures."""
+        inputs = self.exposed_inputs(MaceRelaxCalculation, 'relax')
+        inputs['metadata']['call_link_label'] = 'relax'
+        node = self.submit(MaceRelaxCalculation, **inputs)
+        self.report(f'relaxation <{node.pk}> started')
+        return ToContext(relax=node)
+
+    def inspect_relax(self) -> ExitCode | None:
+        """Take what was relaxed; pressures that failed end the chain, and the rest is kept."""
+        node = self.ctx.relax
+        self.out_many(self.exposed_outputs(node, MaceRelaxCalculation))
+        if node.is_finished_ok:
+            rows = node.outputs.results['pressures']
+            volumes = ', '.join(f'{row["volume_angstrom3"]:.3f}' for row in rows)
+            self.report(f'all {len(rows)} pressures relaxed, volumes {volumes} angstrom^3')
+            return None
+        cause = f'relaxation <{node.pk}> [{node.exit_status}] {node.exit_message or node.exception}'
+        self.report(cause)
+        if 'results' in node.outputs:
+            return self.exit_codes.ERROR_SOME_PRESSURES_FAILED.format(cause=cause)
+        return self.exit_codes.ERROR_RELAX_FAILED.format(cause=cause)
+
+    def has_points(self) -> bool:
+        """Whether there are pressures enough for an equation of state."""
+        return len(self.inputs.pressures.get_list()) >= MINIMUM_POINTS
+
+    def run_equation_of_state(self) -> None:
+        """Fit the equation of state."""
+        fitted = equation_of_state(self.ctx.relax.outputs.results)
+        self.out('equation_of_state', fitted)
+        if 'problem' in fitted.get_dict():
+            self.report(f'no equation of state: {fitted["problem"]}')
+        else:
+            self.report(f'bulk modulus {fitted["bulk_modulus_gpa"]:.1f} GPa')

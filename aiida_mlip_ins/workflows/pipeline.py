@@ -1,0 +1,428 @@
+"""The whole chain: crystal -> DFT dataset -> MACE -> pressures -> phonons -> INS -> comparison."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain, append_, if_, while_
+from aiida_phonopy.data import ForceConstantsData
+
+from aiida_mlip_ins.calculations.functions.dataset import join_datasets
+from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
+from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
+from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.workflows.compare import CompareWorkChain
+from aiida_mlip_ins.workflows.ins import InsWorkChain
+from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
+from aiida_mlip_ins.workflows.pipeline_builder import SCANS, get_builder, input_problems
+from aiida_mlip_ins.workflows.pw_pressure_scan import pressure_key
+from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
+from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
+
+
+def _label(inputs: dict[str, Any], label: str) -> None:
+    """Set the label of the call link, which says which link of the chain a process is."""
+    inputs['metadata'] = {**inputs.get('metadata', {}), 'call_link_label': label}
+
+
+class HighPressureInsWorkChain(WorkChain):
+    """INS spectra of a crystal under pressure from a MACE potential trained on its own DFT data.
+
+    It only composes: every step is a process that can be run alone. Given a ``model`` it starts at
+    the pressure scan, given a ``dataset`` at the training, otherwise at DFT. The DFT check
+    (``pw_phonons``) runs beside the training, which leaves a core free. What a step made is an
+    output as soon as it exists, so a later failure loses nothing.
+    """
+
+    get_builder_from_protocol = classmethod(get_builder)
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline and outputs."""
+        super().define(spec)
+        spec.input('structure', valid_type=orm.StructureData, help='Crystal, lengths in angstrom.')
+        spec.input('pressures', valid_type=orm.List, help='Pressures in GPa, ascending.')
+        spec.input(
+            'seed', valid_type=orm.Int, required=False, help='Seed of the sampled configurations.'
+        )
+        spec.input(
+            'max_concurrent',
+            valid_type=orm.Int,
+            help='Number of pressures worked on side by side after the training.',
+        )
+        spec.input(
+            'dataset',
+            valid_type=DatasetData,
+            required=False,
+            help='Labelled frames to train on; without it they are made with DFT.',
+        )
+        spec.input(
+            'model',
+            valid_type=MaceModelData,
+            required=False,
+            help='Trained potential; without it one is trained.',
+        )
+        spec.input(
+            'sampling',
+            valid_type=orm.Dict,
+            required=False,
+            help='Settings of the targeted configurations.',
+        )
+        optional = {'required': False, 'populate_defaults': False}
+        for port, scan in SCANS.values():
+            spec.expose_inputs(
+                scan, port, namespace_options=optional, exclude=('structure', 'pressures')
+            )
+        spec.expose_inputs(
+            ReferenceWorkChain, 'reference', namespace_options=optional, exclude=('frames',)
+        )
+        spec.expose_inputs(
+            MaceTrainCalculation, 'train', namespace_options=optional, exclude=('dataset',)
+        )
+        spec.expose_inputs(
+            PwPhononsWorkChain, 'pw_phonons', namespace_options=optional, exclude=('structure',)
+        )
+        spec.expose_inputs(
+            MacePressureScanWorkChain,
+            'mace_pressure_scan',
+            exclude=('structure', 'pressures', 'model'),
+        )
+        spec.expose_inputs(MacePhononsWorkChain, 'mace_phonons', exclude=('structure', 'model'))
+        spec.expose_inputs(InsWorkChain, 'ins', exclude=('force_constants', 'pressure'))
+        spec.inputs.validator = input_problems
+
+        spec.outline(
+            cls.setup,
+            if_(cls.needs_dft_cells)(cls.run_pw_pressure_scan, cls.inspect_pw_pressure_scan),
+            if_(cls.needs_dataset)(
+                cls.make_configurations,
+                cls.run_reference,
+                cls.inspect_reference,
+            ),
+            if_(cls.needs_model)(cls.start_training),
+            while_(cls.has_pressure_to_check)(cls.run_pw_phonons, cls.inspect_pw_phonons),
+            if_(cls.needs_model)(cls.await_training, cls.inspect_training),
+            cls.run_mace_pressure_scan,
+            cls.inspect_mace_pressure_scan,
+            while_(cls.has_pressure_left)(
+                cls.run_mace_phonons,
+                cls.inspect_mace_phonons,
+                cls.run_ins,
+                cls.inspect_ins,
+            ),
+            cls.run_compare,
+            cls.inspect_compare,
+            cls.results,
+        )
+        cls._define_outputs(spec)
+        for status, link in (
+            (401, 'PW_PRESSURE_SCAN'),
+            (402, 'REFERENCE'),
+            (403, 'TRAINING'),
+            (404, 'MACE_PRESSURE_SCAN'),
+            (406, 'COMPARE'),
+        ):
+            spec.exit_code(status, f'ERROR_{link}_FAILED', message=f'{link} failed: {{cause}}')
+        spec.exit_code(
+            405, 'ERROR_SOME_PRESSURES_FAILED', message='The chain ended, but without: {cause}'
+        )
+
+    @staticmethod
+    def _define_outputs(spec: ProcessSpec) -> None:
+        """Declare the outputs, each made by a link of the chain."""
+        spec.output(
+            'configurations', valid_type=FramesData, required=False, help='Frames chosen for DFT.'
+        )
+        spec.output(
+            'dataset',
+            valid_type=DatasetData,
+            required=False,
+            help='Frames with DFT energy (eV), forces (eV/angstrom), stress (eV/angstrom^3).',
+        )
+        spec.output('model', valid_type=MaceModelData, help='The potential.')
+        spec.expose_outputs(MaceTrainCalculation, 'training', namespace_options={'required': False})
+        spec.expose_outputs(MacePressureScanWorkChain, 'mace')
+        spec.expose_outputs(PwQuadraticScanWorkChain, 'pw', namespace_options={'required': False})
+        for engine in ('mace', 'pw'):
+            spec.output_namespace(
+                f'{engine}.modes',
+                valid_type=orm.ArrayData,
+                dynamic=True,
+                required=False,
+                help='Modes at Gamma (1/cm), per pressure.',
+            )
+            spec.output_namespace(
+                f'{engine}.force_constants',
+                valid_type=ForceConstantsData,
+                dynamic=True,
+                required=False,
+                help='Force constants (eV/angstrom^2), per pressure.',
+            )
+            spec.output_namespace(
+                f'{engine}.phonons',
+                valid_type=orm.Dict,
+                dynamic=True,
+                required=False,
+                help='Summary of the phonons, per pressure.',
+            )
+        spec.output_namespace(
+            'intensities',
+            valid_type=InsSpectrumData,
+            dynamic=True,
+            required=False,
+            help='INS per atom, order, bank; per pressure.',
+        )
+        spec.output_namespace(
+            'spectra',
+            valid_type=InsSpectrumData,
+            dynamic=True,
+            required=False,
+            help='INS with the resolution of the instrument; per pressure.',
+        )
+        spec.expose_outputs(CompareWorkChain, 'comparison')
+
+    def setup(self) -> None:
+        """Decide where the chain starts."""
+        self.ctx.pressures = self.inputs.pressures.get_list()
+        self.ctx.checked = 0
+        self.ctx.done = 0
+        self.ctx.missing = []
+        if 'dataset' in self.inputs:
+            self.ctx.dataset = self.inputs.dataset
+        if 'model' in self.inputs:
+            self.ctx.model = self.inputs.model
+        given = (
+            'model' if 'model' in self.ctx else 'dataset' if 'dataset' in self.ctx else 'crystal'
+        )
+        self.report(f'starting from the {given}, pressures {self.ctx.pressures} GPa')
+
+    def needs_dataset(self) -> bool:
+        """Whether DFT frames have to be made."""
+        return 'dataset' not in self.ctx and 'model' not in self.ctx
+
+    def needs_model(self) -> bool:
+        """Whether a potential has to be trained."""
+        return 'model' not in self.inputs
+
+    def needs_dft_cells(self) -> bool:
+        """Whether DFT's own cells are wanted, to sample around them or to check against them."""
+        return self.needs_dataset() or 'pw_phonons' in self.inputs
+
+    def run_pw_pressure_scan(self) -> ToContext:
+        """Relax the crystal with pw.x at each pressure."""
+        port, scan = next((p, s) for p, s in SCANS.values() if p in self.inputs)
+        inputs = self.exposed_inputs(scan, port)
+        inputs.update(structure=self.inputs.structure, pressures=self.inputs.pressures)
+        return self._submit('pw_scan', scan, inputs)
+
+    def inspect_pw_pressure_scan(self) -> ExitCode | None:
+        """Stop without DFT's cells: everything that follows stands on them."""
+        node = self.ctx.pw_scan
+        self.out_many(self.exposed_outputs(node, node.process_class, 'pw'))
+        return self._failure(self.ctx.pw_scan, 'PW_PRESSURE_SCAN')
+
+    def make_configurations(self) -> None:
+        """Choose the frames around DFT's cells at the pressures."""
+        structures = dict(self.ctx.pw_scan.outputs.structures)
+        self.ctx.configurations = targeted_configurations(
+            settings=self.inputs.sampling,
+            seed=self.inputs.seed,
+            pressures=self.inputs.pressures,
+            **structures,
+        )
+        self.out('configurations', self.ctx.configurations)
+        self.report(f'{self.ctx.configurations.n_frames} frames to be labelled with DFT')
+
+    def run_reference(self) -> ToContext:
+        """Label the frames with pw.x."""
+        inputs = self.exposed_inputs(ReferenceWorkChain, 'reference')
+        inputs['frames'] = self.ctx.configurations
+        return self._submit('reference', ReferenceWorkChain, inputs)
+
+    def inspect_reference(self) -> ExitCode | None:
+        """Take the frames, and those that the relaxation left; too many failed ones are an end."""
+        parts = {
+            name: node.outputs.dataset
+            for name, node in (('relaxation', self.ctx.pw_scan), ('sampled', self.ctx.reference))
+            if 'dataset' in node.outputs
+        }
+        if parts:
+            self.ctx.dataset = join_datasets(**parts)
+            self.out('dataset', self.ctx.dataset)
+        return self._failure(self.ctx.reference, 'REFERENCE')
+
+    def start_training(self) -> None:
+        """Start the training and do not wait for it: the DFT check runs beside it."""
+        inputs = self.exposed_inputs(MaceTrainCalculation, 'train')
+        inputs['dataset'] = self.ctx.dataset
+        _label(inputs, 'training')
+        node = self.submit(MaceTrainCalculation, **inputs)
+        self.ctx.training_pk = node.pk
+        self.report(f'training <{node.pk}> started')
+
+    def has_pressure_to_check(self) -> bool:
+        """Whether DFT's phonons at another pressure are wanted."""
+        return 'pw_phonons' in self.inputs and self.ctx.checked < len(self.ctx.pressures)
+
+    def run_pw_phonons(self) -> ToContext:
+        """Compute DFT's phonons at the next pressure, in DFT's own cell."""
+        key = pressure_key(self.ctx.checked)
+        inputs = self.exposed_inputs(PwPhononsWorkChain, 'pw_phonons')
+        inputs['structure'] = self.ctx.pw_scan.outputs.structures[key]
+        return self._submit('pw_phonons', PwPhononsWorkChain, inputs, f'pw_phonons_{key}')
+
+    def inspect_pw_phonons(self) -> None:
+        """Take DFT's modes; the chain can go on without them."""
+        self._take_phonons('pw', self.ctx.pw_phonons, self.ctx.checked)
+        self.ctx.checked += 1
+
+    def await_training(self) -> ToContext:
+        """Wait for the training."""
+        return ToContext(training=orm.load_node(self.ctx.training_pk))
+
+    def inspect_training(self) -> ExitCode | None:
+        """Take the model only from a training that passed its own checks."""
+        node = self.ctx.training
+        self.out_many(self.exposed_outputs(node, MaceTrainCalculation, 'training'))
+        failure = self._failure(node, 'TRAINING')
+        if failure is None:
+            self.ctx.model = node.outputs.model
+        return failure
+
+    def run_mace_pressure_scan(self) -> ToContext:
+        """Relax the crystal with the potential at each pressure."""
+        self.out('model', self.ctx.model)
+        inputs = self.exposed_inputs(MacePressureScanWorkChain, 'mace_pressure_scan')
+        inputs.update(
+            structure=self.inputs.structure,
+            pressures=self.inputs.pressures,
+            model=self.ctx.model,
+        )
+        return self._submit('mace_scan', MacePressureScanWorkChain, inputs)
+
+    def inspect_mace_pressure_scan(self) -> ExitCode | None:
+        """Stop without relaxed cells."""
+        self.out_many(self.exposed_outputs(self.ctx.mace_scan, MacePressureScanWorkChain, 'mace'))
+        return self._failure(self.ctx.mace_scan, 'MACE_PRESSURE_SCAN')
+
+    def has_pressure_left(self) -> bool:
+        """Whether phonons and spectra at another pressure are to be computed."""
+        return self.ctx.done < len(self.ctx.pressures)
+
+    def _current(self) -> list[int]:
+        """Return the indices of the pressures worked on now."""
+        last = min(self.ctx.done + self.inputs.max_concurrent.value, len(self.ctx.pressures))
+        return list(range(self.ctx.done, last))
+
+    def run_mace_phonons(self) -> None:
+        """Compute the potential's phonons at the next pressures."""
+        self.ctx.phonons = []
+        for index in self._current():
+            key = pressure_key(index)
+            inputs = self.exposed_inputs(MacePhononsWorkChain, 'mace_phonons')
+            inputs['structure'] = self.ctx.mace_scan.outputs.structures[key]
+            inputs['model'] = self.ctx.model
+            _label(inputs, f'mace_phonons_{key}')
+            self.to_context(phonons=append_(self.submit(MacePhononsWorkChain, **inputs)))
+
+    def inspect_mace_phonons(self) -> None:
+        """Take the force constants of the pressures that have them."""
+        for index, node in zip(self._current(), self.ctx.phonons, strict=True):
+            self._take_phonons('mace', node, index)
+
+    def run_ins(self) -> None:
+        """Simulate the INS spectra at the pressures that have force constants."""
+        self.ctx.ins = []
+        self.ctx.ins_indices = []
+        for index, node in zip(self._current(), self.ctx.phonons, strict=True):
+            if 'force_constants' not in node.outputs:
+                continue
+            inputs = self.exposed_inputs(InsWorkChain, 'ins')
+            inputs['force_constants'] = node.outputs.force_constants
+            inputs['pressure'] = orm.Float(self.ctx.pressures[index])
+            _label(inputs, f'ins_{pressure_key(index)}')
+            self.ctx.ins_indices.append(index)
+            self.to_context(ins=append_(self.submit(InsWorkChain, **inputs)))
+
+    def inspect_ins(self) -> None:
+        """Take the spectra."""
+        for index, node in zip(self.ctx.ins_indices, self.ctx.ins, strict=True):
+            key = pressure_key(index)
+            for source, target in (('intensities', 'intensities'), ('spectrum', 'spectra')):
+                if source in node.outputs:
+                    self.out(f'{target}.{key}', node.outputs[source])
+            self._note_missing(node, f'the spectrum at {self.ctx.pressures[index]} GPa')
+        self.ctx.done += len(self._current())
+
+    def run_compare(self) -> ToContext:
+        """Compare with DFT and between the pressures."""
+        outputs = self._outputs_so_far()
+        mace = {
+            'modes': outputs['mace'].get('modes', {}),
+            'structures': outputs['mace']['structures'],
+            'phonons': outputs['mace'].get('phonons', {}),
+            'spectra': outputs.get('spectra', {}),
+        }
+        inputs: dict[str, Any] = {'pressures': self.inputs.pressures, 'mace': mace}
+        if 'pw' in outputs:
+            inputs['pw'] = {
+                'modes': outputs['pw'].get('modes', {}),
+                'structures': outputs['pw']['structures'],
+            }
+        return self._submit('compare', CompareWorkChain, inputs)
+
+    def inspect_compare(self) -> ExitCode | None:
+        """Take the metrics and the table."""
+        self.out_many(self.exposed_outputs(self.ctx.compare, CompareWorkChain, 'comparison'))
+        return self._failure(self.ctx.compare, 'COMPARE')
+
+    def results(self) -> ExitCode | None:
+        """Say what is missing, if anything is."""
+        if self.ctx.missing:
+            return self.exit_codes.ERROR_SOME_PRESSURES_FAILED.format(
+                cause='; '.join(self.ctx.missing)
+            )
+        self.report('all spectra computed and compared')
+        return None
+
+    def _submit(
+        self, key: str, process: type, inputs: dict[str, Any], label: str | None = None
+    ) -> ToContext:
+        """Submit a link of the chain under a call link label that says which it is."""
+        _label(inputs, label or key)
+        node = self.submit(process, **inputs)
+        self.report(f'{label or key} <{node.pk}> started')
+        return ToContext(**{key: node})
+
+    def _failure(self, node: orm.ProcessNode, link: str) -> ExitCode | None:
+        """Return the exit code of a failed link, with its own words as the cause."""
+        if node.is_finished_ok:
+            return None
+        code: ExitCode = getattr(self.exit_codes, f'ERROR_{link}_FAILED')
+        return code.format(cause=f'<{node.pk}> {node.exit_message or node.process_state}')
+
+    def _take_phonons(self, engine: str, node: orm.ProcessNode, index: int) -> None:
+        """Take over what a phonon workchain made at one pressure."""
+        key = pressure_key(index)
+        for source, target in (
+            ('force_constants', 'force_constants'),
+            ('modes', 'modes'),
+            ('summary', 'phonons'),
+        ):
+            if source in node.outputs:
+                self.out(f'{engine}.{target}.{key}', node.outputs[source])
+        self._note_missing(node, f'the phonons of {engine} at {self.ctx.pressures[index]} GPa')
+
+    def _note_missing(self, node: orm.ProcessNode, what: str) -> None:
+        """Remember what a failed child leaves out; the rest goes on."""
+        if not node.is_finished_ok:
+            self.ctx.missing.append(f'{what} (<{node.pk}> {node.exit_message})')
+            self.report(f'missing: {self.ctx.missing[-1]}')
+
+    def _outputs_so_far(self) -> dict[str, Any]:
+        """Return the outputs attached to this process so far, as nested namespaces."""
+        return dict(self.outputs)

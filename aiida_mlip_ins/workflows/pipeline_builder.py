@@ -1,0 +1,321 @@
+"""Inputs of the whole chain made from the protocols of its links, and its checks at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from aiida import orm
+from aiida.engine import ProcessBuilder
+
+from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.data.model import MaceModelData, model_problems
+from aiida_mlip_ins.data.structure import structure_problems
+from aiida_mlip_ins.science.sampling import sampling_problems
+from aiida_mlip_ins.science.settings import nearest
+from aiida_mlip_ins.science.structure import pressure_problems
+from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
+from aiida_mlip_ins.workflows.ins import InsWorkChain
+from aiida_mlip_ins.workflows.mace_inputs import train_inputs_from_protocol
+from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
+from aiida_mlip_ins.workflows.protocols import load_protocol, merge
+from aiida_mlip_ins.workflows.pw_pressure_scan import PwPressureScanWorkChain
+from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
+from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
+
+LINKS = (
+    'pw_scan',
+    'reference',
+    'train',
+    'pw_phonons',
+    'mace_pressure_scan',
+    'mace_phonons',
+    'ins',
+)
+"""Links of the chain whose own protocols can be overridden, each under its name."""
+
+SCANS = {
+    'quadratic': ('pw_quadratic_scan', PwQuadraticScanWorkChain),
+    'vc-relax': ('pw_pressure_scan', PwPressureScanWorkChain),
+}
+"""Ways to relax with DFT: the port and the workchain of each."""
+
+T = TypeVar('T')
+
+
+def get_builder(
+    cls: Any,
+    structure: orm.StructureData,
+    pressures: list[float],
+    engine_code: orm.AbstractCode | str,
+    pw_code: orm.AbstractCode | str | None = None,
+    protocol: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    pw_options: Mapping[str, Any] | None = None,
+    engine_options: Mapping[str, Any] | None = None,
+    dataset: DatasetData | None = None,
+    model: MaceModelData | None = None,
+    foundation: MaceModelData | None = None,
+    check: bool = True,
+) -> ProcessBuilder:
+    """Return a builder of the whole chain with the numbers of a protocol.
+
+    :param structure: the crystal.
+    :param pressures: in GPa, ascending.
+    :param engine_code: Python of the engines environment, as a node or its label.
+    :param pw_code: pw.x; not needed with a dataset or model if ``check`` is off.
+    :param protocol: ``fast``, ``balanced`` or ``stringent``, for every link.
+    :param overrides: values on top of those of ``protocols/pipeline.yaml``, and under the name of a
+        link (``pw_scan``, ``reference``, ``train``, ``pw_phonons``, ``mace_pressure_scan``,
+        ``mace_phonons``, ``ins``) those on top of that link's protocol.
+    :param pw_options: ``metadata.options`` of every pw.x job.
+    :param engine_options: ``metadata.options`` of every engine job.
+    :param dataset: labelled frames to train on, in place of DFT.
+    :param model: trained potential, in place of a training.
+    :param foundation: model that the training starts from.
+    :param check: whether DFT's cells and modes at Gamma are computed to check the potential.
+    :raises ValueError: listing everything that is wrong with the arguments, of all links.
+    """
+    given = dict(overrides or {})
+    links = {name: given.pop(name, {}) for name in LINKS}
+    # The links' own protocols have the same names, so nothing else can be judged without them.
+    numbers = load_protocol('pipeline', protocol, given)
+    found = structure_problems(structure) + pressure_problems(pressures)
+    builder = cls.get_builder()
+    builder.structure = structure
+    builder.pressures = orm.List([float(pressure) for pressure in pressures])
+    builder.max_concurrent = orm.Int(numbers['max_concurrent'])
+    code, code_found = load_engine_code(engine_code)
+    found += code_found
+    engine = (code, structure, protocol, engine_options)
+    needs_frames = dataset is None and model is None
+    if pw_code is None and (needs_frames or check):
+        found.append(
+            'pw_code: without a dataset or model, and for the check, DFT is needed; give a code '
+            'for pw.x, or a dataset or model and check=False'
+        )
+    elif not found and (needs_frames or check):
+        dft = (pw_code, structure, protocol, pw_options)
+        _add_dft(builder, found, links, numbers, dft, needs_frames, check)
+    if needs_frames:
+        builder.sampling = orm.Dict(numbers['sampling'])
+        builder.seed = orm.Int(numbers['seed'])
+    if model is None:
+        train = _tried(found, 'train', train_inputs_from_protocol, protocol, links['train'])
+        if train:
+            train['metadata']['options'] = merge(train['metadata']['options'], engine_options or {})
+            builder.train = {'code': code, **train}
+    for name, node in (('dataset', dataset), ('model', model)):
+        if node is not None:
+            builder[name] = node
+    if foundation is not None:
+        builder.train.foundation = foundation
+    if not code_found:
+        _add_mace(builder, found, links, engine)
+    found += node_problems(builder)
+    if found:
+        raise ValueError('\n'.join(dict.fromkeys(found)))
+    return builder
+
+
+def _add_dft(
+    builder: ProcessBuilder,
+    found: list[str],
+    links: Mapping[str, Any],
+    numbers: Mapping[str, Any],
+    dft: tuple[Any, orm.StructureData, str | None, Mapping[str, Any] | None],
+    needs_frames: bool,
+    check: bool,
+) -> None:
+    """Add the links that pw.x runs in."""
+    code, structure, protocol, options = dft
+    method = numbers['dft_relaxation']
+    if method not in SCANS:
+        found.append(f"overrides.dft_relaxation: unknown method '{method}'{nearest(method, SCANS)}")
+        return
+    port, scan = SCANS[method]
+    reference = links['reference']
+    scan_overrides = dict(links['pw_scan'])
+    if method == 'quadratic':
+        scan_overrides['reference'] = merge(reference, scan_overrides.get('reference', {}))
+    _fill(
+        builder,
+        port,
+        ('structure', 'pressures'),
+        _tried(
+            found,
+            'pw_scan',
+            scan.get_builder_from_protocol,
+            code,
+            structure,
+            builder.pressures.get_list(),
+            protocol,
+            scan_overrides,
+            options,
+        ),
+    )
+    if needs_frames:
+        _fill(
+            builder,
+            'reference',
+            ('frames',),
+            _tried(
+                found,
+                'reference',
+                ReferenceWorkChain.get_builder_from_protocol,
+                code,
+                None,
+                protocol,
+                reference,
+                options,
+                structure,
+            ),
+        )
+    if check:
+        overrides = dict(links['pw_phonons'])
+        # One pw.x at a time: the training runs beside it.
+        overrides['reference'] = merge(
+            merge(reference, {'max_concurrent': numbers['check_max_concurrent']}),
+            overrides.get('reference', {}),
+        )
+        _fill(
+            builder,
+            'pw_phonons',
+            ('structure',),
+            _tried(
+                found,
+                'pw_phonons',
+                PwPhononsWorkChain.get_builder_from_protocol,
+                code,
+                structure,
+                protocol,
+                overrides,
+                options,
+            ),
+        )
+
+
+def _add_mace(
+    builder: ProcessBuilder,
+    found: list[str],
+    links: Mapping[str, Any],
+    engine: tuple[Any, orm.StructureData, str | None, Mapping[str, Any] | None],
+) -> None:
+    """Add the links that the potential runs in."""
+    code, structure, protocol, options = engine
+    _fill(
+        builder,
+        'mace_pressure_scan',
+        ('structure', 'pressures', 'model'),
+        _tried(
+            found,
+            'mace_pressure_scan',
+            MacePressureScanWorkChain.get_builder_from_protocol,
+            code,
+            structure,
+            None,
+            builder.pressures.get_list(),
+            protocol,
+            links['mace_pressure_scan'],
+            options,
+        ),
+    )
+    _fill(
+        builder,
+        'mace_phonons',
+        ('structure', 'model'),
+        _tried(
+            found,
+            'mace_phonons',
+            MacePhononsWorkChain.get_builder_from_protocol,
+            code,
+            structure,
+            None,
+            protocol,
+            links['mace_phonons'],
+            options,
+        ),
+    )
+    _fill(
+        builder,
+        'ins',
+        ('force_constants', 'pressure'),
+        _tried(
+            found,
+            'ins',
+            InsWorkChain.get_builder_from_protocol,
+            code,
+            None,
+            None,
+            protocol,
+            links['ins'],
+            options,
+            structure,
+        ),
+    )
+
+
+def _tried(found: list[str], link: str, make: Callable[..., T], *arguments: Any) -> T | None:
+    """Return what ``make`` makes, or note its problems under the name of the link."""
+    try:
+        return make(*arguments)
+    except ValueError as error:
+        found.extend(f'{link}: {line}' for line in str(error).splitlines())
+    return None
+
+
+def _fill(
+    builder: ProcessBuilder, port: str, excluded: tuple[str, ...], link: ProcessBuilder | None
+) -> None:
+    """Put a link's inputs under its port, without those that the chain itself connects."""
+    if link is not None:
+        inputs = link._inputs(prune=True)
+        builder[port] = {name: value for name, value in inputs.items() if name not in excluded}
+
+
+def node_problems(inputs: Any) -> list[str]:
+    """Return what keeps the given dataset, model or foundation from serving this crystal."""
+    elements = inputs['structure'].get_symbols_set()
+    found: list[str] = []
+    for where, node in (
+        ('model', inputs.get('model')),
+        ('train.foundation', (inputs.get('train') or {}).get('foundation')),
+    ):
+        if node is not None:
+            found += [f'{where}: {line}' for line in model_problems(node, elements)]
+    dataset = inputs.get('dataset')
+    missing = sorted(elements - set(dataset.elements)) if dataset is not None else []
+    if missing:
+        found.append(
+            f'dataset: no frame has {", ".join(missing)}, which the structure has; it has '
+            f'{", ".join(dataset.elements)}'
+        )
+    return found
+
+
+def input_problems(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Refuse inputs from which the chain could not run to its end, all problems at once."""
+    if 'structure' not in inputs or 'pressures' not in inputs:
+        return None
+    found = structure_problems(inputs['structure'])
+    found += pressure_problems(inputs['pressures'].get_list())
+    found += node_problems(inputs)
+    needs_frames = 'dataset' not in inputs and 'model' not in inputs
+    scans = [port for port, _ in SCANS.values() if port in inputs]
+    if len(scans) > 1:
+        found.append(f'{" and ".join(scans)}: give one way to relax with DFT, not both')
+    needed = ['reference', 'sampling', 'seed'] if needs_frames else []
+    needed += [] if 'model' in inputs else ['train']
+    found += [
+        f'{port}: needed, as there is neither a dataset nor a model'
+        if needs_frames
+        else f'{port}: needed, as there is no model'
+        for port in needed
+        if port not in inputs
+    ]
+    if (needs_frames or 'pw_phonons' in inputs) and not scans:
+        found.append('pw_quadratic_scan: needed, DFT starts from its own relaxed cells')
+    if 'sampling' in inputs:
+        found += sampling_problems(inputs['sampling'].get_dict())
+    return '\n'.join(found) or None

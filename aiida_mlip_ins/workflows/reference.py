@@ -1,0 +1,286 @@
+"""DFT labels for a set of frames, by pw.x."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, WorkChain
+from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
+
+from aiida_mlip_ins.calculations.functions.dataset import collect_dataset, pw_labels
+from aiida_mlip_ins.calculations.functions.frames import (
+    frame_key,
+    kpoints_for_frames,
+    mesh_key,
+    structures_from_frames,
+)
+from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.data.structure import structure_problems
+from aiida_mlip_ins.science.dataset import label_problems
+from aiida_mlip_ins.science.scheduling import divided, kpoint_meshes, relative_cost
+from aiida_mlip_ins.science.structure import contact_problems
+from aiida_mlip_ins.science.text import shortened
+from aiida_mlip_ins.workflows.lanes import (
+    PW_EXCLUDED,
+    PwLaneWorkChain,
+    failure_message,
+    lane_key,
+    outputs_in,
+)
+from aiida_mlip_ins.workflows.protocols import load_protocol
+from aiida_mlip_ins.workflows.pw_inputs import (
+    base_inputs,
+    family_problems,
+    load_pw_code,
+    method_label,
+    pseudo_problems,
+    validate_fraction,
+    validate_positive,
+    validate_pw_code,
+)
+
+
+class ReferenceLaneWorkChain(PwLaneWorkChain):
+    """Labels its share of the frames one after another; called by :class:`ReferenceWorkChain`."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare the frames' structures and k-points and what pw.x makes of them."""
+        super().define(spec)
+        # fmt: off
+        spec.input_namespace('structures', valid_type=orm.StructureData, dynamic=True,
+                             help='Structure (angstrom) of each task.')
+        spec.input_namespace('kpoints', valid_type=orm.KpointsData, dynamic=True,
+                             help='K-points of each task.')
+        spec.output_namespace('parameters', valid_type=orm.Dict, dynamic=True,
+                              help='`output_parameters` of each task (energy in eV).')
+        spec.output_namespace('trajectory', valid_type=orm.TrajectoryData, dynamic=True,
+                              help='`output_trajectory` of each task.')
+        # fmt: on
+
+    def task_inputs(self, inputs: AttributeDict) -> AttributeDict:
+        """Add structure and k-points of the frame."""
+        inputs.pw.structure = self.inputs.structures[self.task]
+        inputs.kpoints = self.inputs.kpoints[self.task]
+        return inputs
+
+    def inspect_task(self) -> None:
+        """Attach the outputs if the frame has what is needed of it."""
+        node = self.ctx.child
+        problem = unusable(node, len(self.inputs.structures[self.task].sites))
+        if problem:
+            self.report(f'{self.task} failed, going on without it: {problem}')
+        else:
+            self.out(f'parameters.{self.task}', node.outputs.output_parameters)
+            self.out(f'trajectory.{self.task}', node.outputs.output_trajectory)
+        self.next_task()
+
+
+class ReferenceWorkChain(WorkChain):
+    """Labels frames with energy, forces and stress by pw.x; frames that fail are left out.
+
+    At most ``max_concurrent`` calculations run at a time, in as many lanes
+    (:class:`ReferenceLaneWorkChain`) of about equal cost. The dataset is created from the outputs
+    of each calculation, so its provenance reaches every pseudopotential.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline and outputs."""
+        super().define(spec)
+        # fmt: off
+        spec.input('frames', valid_type=FramesData, validator=validate_frames,
+                   help='Frames to be labelled (lengths in angstrom).')
+        spec.expose_inputs(PwBaseWorkChain, 'base', exclude=PW_EXCLUDED)
+        spec.inputs['base']['pw']['code'].validator = validate_pw_code
+        spec.input('kpoints_distance', valid_type=orm.Float, validator=validate_positive,
+                   help='Largest distance between k-points in 1/angstrom (with 2 pi); strained '
+                        'copies of a cell share a mesh.')
+        spec.input('max_concurrent', valid_type=orm.Int, validator=validate_positive,
+                   help='Number of calculations that run side by side.')
+        spec.input('allowed_failure_fraction', valid_type=orm.Float, validator=validate_fraction,
+                   help='Share of the frames (0 to 1) that may fail.')
+        spec.input('method', valid_type=orm.Str, help='Label of the method, kept in the dataset.')
+        spec.inputs.validator = validate_inputs
+        spec.outline(
+            cls.setup,
+            cls.run_lanes,
+            cls.inspect_lanes,
+            cls.results,
+        )
+        spec.output('dataset', valid_type=DatasetData, required=False,
+                    help='Labelled frames: eV, eV/angstrom, eV/angstrom^3.')
+        spec.exit_code(401, 'ERROR_TOO_MANY_FRAMES_FAILED',
+                       message='{failed} of {total} frames failed, more than allowed; the dataset '
+                               'has the others. First failure: {cause}')
+        spec.exit_code(402, 'ERROR_LANE_FAILED',
+                       message='A lane did not end as it should: {cause}; the dataset has what was '
+                               'done.')
+        # fmt: on
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode | str,
+        frames: FramesData | None = None,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        structure: orm.StructureData | None = None,
+    ) -> ProcessBuilder:
+        """Return a builder with the numbers of a protocol.
+
+        :param code: pw.x, as a node or its label.
+        :param frames: the frames; ``None`` if a workchain that composes this one makes them.
+        :param protocol: ``fast``, ``balanced`` or ``stringent``.
+        :param overrides: values on top of those of ``protocols/reference.yaml``.
+        :param options: ``metadata.options`` of every pw.x job (``resources``, ``withmpi``, ...).
+        :param structure: without ``frames``: the crystal that tells the elements.
+        :raises ValueError: listing everything that is wrong with the arguments.
+        """
+        numbers = load_protocol('reference', protocol, overrides)
+        node, problems = load_pw_code(code)
+        elements: list[str] = []
+        if frames is not None:
+            elements = frames.elements
+            problems += frame_contact_problems(frames)
+        elif structure is not None:
+            elements = sorted(structure.get_symbols_set())
+            problems += structure_problems(structure, require_hydrogen=False)
+        else:
+            problems.append('frames: give the frames, or a structure that tells the elements')
+        family, family_found = family_problems(
+            numbers['pseudo_family'], elements, numbers['cutoffs']
+        )
+        if problems + family_found:
+            raise ValueError('\n'.join(problems + family_found))
+        builder = cls.get_builder()
+        builder.base = base_inputs(node, family, elements, numbers, options)
+        if frames is not None:
+            builder.frames = frames
+        builder.kpoints_distance = orm.Float(numbers['kpoints_distance'])
+        builder.max_concurrent = orm.Int(numbers['max_concurrent'])
+        builder.allowed_failure_fraction = orm.Float(numbers['allowed_failure_fraction'])
+        parameters = builder.base.pw.parameters.get_dict()
+        builder.method = orm.Str(
+            method_label(numbers['pseudo_family'], parameters, numbers['kpoints_distance'])
+        )
+        return builder
+
+    def setup(self) -> None:
+        """Make a structure of each frame, find its k-points and divide the frames into lanes."""
+        frames, distance = self.inputs.frames, self.inputs.kpoints_distance
+        self.ctx.structures = structures_from_frames(
+            frames, metadata={'call_link_label': 'structures'}
+        )
+        kpoints = kpoints_for_frames(frames, distance, metadata={'call_link_label': 'kpoints'})
+        atoms = frames.get_frames()
+        meshes = kpoint_meshes(atoms, distance.value)
+        keys = [frame_key(index) for index in range(len(atoms))]
+        self.ctx.kpoints = {k: kpoints[mesh_key(m)] for k, m in zip(keys, meshes, strict=True)}
+        costs = {
+            key: relative_cost(frame, mesh)
+            for key, frame, mesh in zip(keys, atoms, meshes, strict=True)
+        }
+        self.ctx.frame_keys = keys
+        self.ctx.shares = divided(costs, self.inputs.max_concurrent.value)
+        self.report(
+            f'{len(keys)} frames in {len(self.ctx.shares)} lanes, {self.inputs.method.value}'
+        )
+
+    def run_lanes(self) -> None:
+        """Start the lanes."""
+        for index, share in enumerate(self.ctx.shares):
+            inputs = {
+                'base': self.exposed_inputs(PwBaseWorkChain, 'base'),
+                'tasks': orm.List(share),
+                'structures': {key: self.ctx.structures[key] for key in share},
+                'kpoints': {key: self.ctx.kpoints[key] for key in share},
+                'metadata': {'call_link_label': lane_key(index)},
+            }
+            self.to_context(**{lane_key(index): self.submit(ReferenceLaneWorkChain, **inputs)})
+
+    def inspect_lanes(self) -> None:
+        """Gather the outputs by frame and report the frames that failed."""
+        self.ctx.lanes = [self.ctx[lane_key(index)] for index in range(len(self.ctx.shares))]
+        self.ctx.outputs, self.ctx.failures = {}, {}
+        shares = {key: i for i, share in enumerate(self.ctx.shares) for key in share}
+        for key in self.ctx.frame_keys:
+            lane = self.ctx.lanes[shares[key]]
+            parameters = outputs_in(lane, 'parameters')
+            if key in parameters:
+                number = key.removeprefix('frame_')
+                self.ctx.outputs[f'parameters_{number}'] = parameters[key]
+                self.ctx.outputs[f'trajectory_{number}'] = lane.outputs.trajectory[key]
+            else:
+                self.ctx.failures[key] = failure_message([lane], key)
+        if self.ctx.failures:
+            failures = [f'{key} ({cause})' for key, cause in self.ctx.failures.items()]
+            self.report(f'without labels: {shortened(failures)}')
+
+    def results(self) -> ExitCode | None:
+        """Make the dataset of what there is, then judge whether it is enough."""
+        failed, total = len(self.ctx.failures), len(self.ctx.frame_keys)
+        if self.ctx.outputs:
+            dataset = collect_dataset(
+                frames=self.inputs.frames,
+                method=self.inputs.method,
+                metadata={'call_link_label': 'collect_dataset'},
+                **self.ctx.outputs,
+            )
+            self.out('dataset', dataset)
+            self.report(f'{dataset.n_frames} of {total} frames labelled')
+        broken = [lane for lane in self.ctx.lanes if not lane.is_finished_ok]
+        if broken:
+            cause = shortened([f'<{x.pk}> {x.exit_message or x.process_state}' for x in broken])
+            return self.exit_codes.ERROR_LANE_FAILED.format(cause=cause)
+        if failed > self.inputs.allowed_failure_fraction.value * total or failed == total:
+            key, cause = next(iter(self.ctx.failures.items()))
+            return self.exit_codes.ERROR_TOO_MANY_FRAMES_FAILED.format(
+                failed=failed, total=total, cause=f'{key} ({cause})'
+            )
+        return None
+
+
+def unusable(node: orm.WorkChainNode, number_of_atoms: int) -> str | None:
+    """Return why a finished ``PwBaseWorkChain`` gives no labels, ``None`` if it does."""
+    if not node.is_finished_ok:
+        return f'<{node.pk}> {node.exit_message or node.process_state}'
+    try:
+        outputs = node.outputs
+        energy, forces, stress = pw_labels(outputs.output_parameters, outputs.output_trajectory)
+    except (AttributeError, KeyError) as error:
+        return f'<{node.pk}> has no {error}'
+    return '; '.join(label_problems(number_of_atoms, energy, forces, stress)) or None
+
+
+def frame_contact_problems(frames: FramesData) -> list[str]:
+    """Return which frames have atoms that overlap."""
+    return [
+        f'frames: {index} ({frame.info["source"]}): {problem}'
+        for index, frame in enumerate(frames.get_frames())
+        for problem in contact_problems(frame)
+    ]
+
+
+def validate_frames(value: FramesData, _: Any) -> str | None:
+    """Refuse frames with overlapping atoms."""
+    return '\n'.join(frame_contact_problems(value)) or None
+
+
+def validate_inputs(value: Mapping[str, Any], _: Any) -> str | None:
+    """Refuse elements without a pseudopotential, and settings that give no forces."""
+    found: list[str] = []
+    if 'base' not in value:
+        return None
+    if 'frames' in value:
+        found += pseudo_problems(value['base']['pw']['pseudos'], value['frames'].elements)
+    control = value['base']['pw']['parameters'].get_dict().get('CONTROL', {})
+    if control.get('calculation') != 'scf':
+        found.append("base.pw.parameters: CONTROL.calculation must be 'scf'")
+    if not control.get('tprnfor'):
+        found.append('base.pw.parameters: CONTROL.tprnfor must be true, or there are no forces')
+    return '\n'.join(found) or None
