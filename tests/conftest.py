@@ -152,4 +152,5 @@ def presto(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess
     made = run('verdi', 'presto', '--use-zeromq', '-n', '-p', 'tests')
     assert made.returncode == 0, made.stdout + made.stderr
     yield run
-    run('verdi', 'daemon', 'stop')
+    if list((tmp_path / 'aiida/.aiida/daemon').glob('*.pid')):
+        run('verdi', 'daemon', 'stop')

@@ -60,7 +60,10 @@ class EngineCalculation(CalcJob):
                 validator=cls.validate_parameters,
                 help=f'Settings, see `{cls.SETTINGS.__name__}`.',
             )
-        spec.inputs['metadata']['options']['resources'].default = lambda: {
+        resources = spec.inputs['metadata']['options']['resources']
+        # A builder checks what it is given before defaults are filled in.
+        resources.required = False
+        resources.default = lambda: {
             'num_machines': 1,
             'num_mpiprocs_per_machine': 1,
             'num_cores_per_mpiproc': 1,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from typing import Any
 
 from aiida import orm
@@ -14,7 +13,9 @@ from aiida_mlip_ins.calculations.base import EngineCalculation
 from aiida_mlip_ins.calculations.mace_inspect import MODEL, write_model
 from aiida_mlip_ins.data.frames import FramesData
 from aiida_mlip_ins.data.model import MaceModelData, model_problems
+from aiida_mlip_ins.data.structure import structure_problems, to_atoms
 from aiida_mlip_ins.science import dataset
+from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.science.training import RelaxSettings
 
 STRUCTURE = 'structure.xyz'
@@ -60,7 +61,7 @@ class MaceRelaxCalculation(EngineCalculation):
     def write_inputs(self, folder: Folder) -> dict[str, Any]:
         """Write model and crystal."""
         write_model(folder, self.inputs.model)
-        atoms = dataset.bare(self.inputs.structure.get_ase())
+        atoms = to_atoms(self.inputs.structure)
         atoms.info['source'] = 'input'
         content = dataset.write_frames([atoms])
         folder.create_file_from_filelike(io.BytesIO(content), STRUCTURE, mode='wb')
@@ -69,29 +70,15 @@ class MaceRelaxCalculation(EngineCalculation):
 
 
 def validate_pressures(value: orm.List, _: Any) -> str | None:
-    """Refuse an empty list, what is no number, and a pressure given twice."""
-    pressures = value.get_list()
-    if not pressures:
-        return 'pressures: the list is empty'
-    wrong = [
-        pressure
-        for pressure in pressures
-        if isinstance(pressure, bool)
-        or not isinstance(pressure, int | float)
-        or not math.isfinite(pressure)
-    ]
-    if wrong:
-        return f'pressures: {wrong} are no finite numbers (GPa)'
-    twice = sorted({pressure for pressure in pressures if pressures.count(pressure) > 1})
-    return f'pressures: {twice} GPa are given more than once' if twice else None
+    """Refuse pressures that are none, negative, repeated or not ascending."""
+    return '\n'.join(pressure_problems(value.get_list())) or None
 
 
 def validate_elements(inputs: Any, _: Any) -> str | None:
-    """Refuse a crystal with an element that the model does not know, or without 3D periodicity."""
-    if 'model' not in inputs or 'structure' not in inputs:
+    """Refuse what is no ordered crystal, or has an element that the model does not know."""
+    if 'structure' not in inputs:
         return None
-    structure = inputs['structure']
-    found = model_problems(inputs['model'], structure.get_symbols_set())
-    if not all(structure.pbc):
-        found.append('structure: not periodic in three dimensions, so it has no pressure')
+    found = structure_problems(inputs['structure'], require_hydrogen=False)
+    if 'model' in inputs:
+        found += model_problems(inputs['model'], inputs['structure'].get_symbols_set())
     return '\n'.join(found) or None

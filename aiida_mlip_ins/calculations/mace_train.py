@@ -55,7 +55,6 @@ class MaceTrainCalculation(EngineCalculation):
             (411, 'NO_FORCES_SEEN', 'The model was trained on energies alone'),
             (412, 'REPLAY_IGNORED', 'The frames to replay were not used'),
             (413, 'TRAINING_FAILED', 'mace_run_train did not come to its end'),
-            (414, 'NO_UPDATES', 'Nothing was trained'),
             (420, 'NO_IMPROVEMENT', 'The model is no better than before its training'),
             (421, 'WORSE_THAN_FOUNDATION', 'The foundation model is better'),
         ):

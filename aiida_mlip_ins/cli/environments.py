@@ -126,7 +126,8 @@ class Installer:
             except BuildError:
                 self.make_venv(place, with_pip=True)
         python = str(place / 'bin/python')
-        _call([python, '-m', 'ensurepip', '-q'])
+        if subprocess.run([python, '-m', 'pip', '--version'], capture_output=True).returncode:
+            _call([python, '-m', 'ensurepip'])  # uv makes environments without pip
         return _call([python, '-m', 'pip', 'install', '-q', '--no-input', *into, *words])
 
 

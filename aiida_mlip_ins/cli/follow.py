@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COLOURS = {'done': 'green', 'running': 'cyan'}
 REFRESH_S = 3.0
-LOG_EVERY_S = 30.0
+LOG_EVERY_S = 60.0
 
 
 def duration(seconds: float) -> str:
@@ -59,7 +59,7 @@ class Display:
     def show(self, lines: Sequence[Line]) -> None:
         """Show the tree as it is now."""
         rows = render(lines)
-        states = [(line.name, line.state) for line in lines]
+        states = [(line.name, line.state) for line in lines if line.depth <= 1]
         now = time.monotonic()
         news = states != self._states or now - self._last >= LOG_EVERY_S
         if news:

@@ -53,6 +53,17 @@ class Inputs:
             self.problems.append(f'{name}: {error}')
             return None
 
+    def process(self, name: str, text: str | None) -> orm.ProcessNode | None:
+        """Return a process by its PK, UUID or label; none if nothing was given."""
+        return self.node(name, text, orm.ProcessNode)
+
+    def output(self, process: orm.ProcessNode, name: str) -> Any:
+        """Return an output of a process, or a namespace of outputs."""
+        if name in process.outputs:
+            return process.outputs[name]
+        self.problems.append(f"<{process.pk}> ({process.process_label}) has no output '{name}'")
+        return None
+
     def code(self, name: str, label: str) -> orm.AbstractCode | None:
         """Return a code by its label or PK."""
         try:

@@ -82,12 +82,15 @@ def engines_code(python: Path, computer_label: str, verify: bool = True) -> Item
     """Find or make the code of the engine jobs.
 
     :param python: the Python of the engines environment on that computer.
-    :param verify: import each engine once; only possible if the computer is this machine.
+    :param verify: look at the versions, and import each engine once before the code is made; only
+        possible if the computer is this machine.
     :raises click.ClickException: naming the engines that cannot be imported.
     """
     detail = str(python)
     if verify:
-        versions = engine_versions(python)
+        known = _existing(ENGINES_LABEL, computer_label)
+        new = known is None or str(known.filepath_executable) != str(python)
+        versions = engine_versions(python, IMPORTS if new else ())
         detail += f' ({", ".join(f"{name} {version}" for name, version in versions.items())})'
     return _code(
         ENGINES_LABEL,
@@ -147,15 +150,15 @@ def pseudo_family(label: str | None, folder: Path | None) -> Item:
     return Item('pseudopotentials', 'made', f'{wanted} ({len(family.elements)} elements)')
 
 
-def engine_versions(python: Path) -> dict[str, str]:
-    """Import each engine with the given Python and return the versions of the pinned packages."""
+def engine_versions(python: Path, imports: tuple[str, ...] = IMPORTS) -> dict[str, str]:
+    """Return the versions of the pinned packages, after importing modules with the given Python."""
     if not os.access(python, os.X_OK):
         raise click.ClickException(f'engines: {python} is not a program that can be run')
     pins = re.findall(r'(?m)^([\w-]+)[^\n#]*==', (REQUIREMENTS / 'engines.txt').read_text())
     program = (
         'import importlib, importlib.metadata as m, json, sys\n'
         'failed = {}\n'
-        f'for name in {IMPORTS!r}:\n'
+        f'for name in {imports!r}:\n'
         '    try:\n'
         '        importlib.import_module(name)\n'
         '    except Exception as error:\n'
@@ -211,24 +214,30 @@ def _code(
 ) -> Item:
     """Find the code with this executable or make it; an older one of that name is renamed."""
     from aiida import orm
-    from aiida.common.exceptions import NotExistent
 
     name = f'{label}@{computer_label}'
-    state = 'made'
-    try:
-        old: orm.InstalledCode = orm.load_code(name)
-    except NotExistent:
-        pass
-    else:
+    old = _existing(label, computer_label)
+    if old is not None:
         if str(old.filepath_executable) == str(executable) and old.with_mpi == keywords['with_mpi']:
             return Item(name, 'found', detail)
         old.label = f'{label}-{old.pk}'
         old.is_hidden = True
-        state, detail = 'made', f'{detail}; the one before is now {old.label}'
+        detail = f'{detail}; the one before is now {old.label}'
     orm.InstalledCode(
         label=label,
         computer=orm.load_computer(computer_label),
         filepath_executable=str(executable),
         **keywords,
     ).store()
-    return Item(name, state, detail)
+    return Item(name, 'made', detail)
+
+
+def _existing(label: str, computer_label: str) -> orm.InstalledCode | None:
+    """Return the code of this name, if there is one."""
+    from aiida import orm
+    from aiida.common.exceptions import NotExistent
+
+    try:
+        return orm.load_code(f'{label}@{computer_label}')
+    except NotExistent:
+        return None

@@ -38,8 +38,8 @@ def link(*declared: Callable) -> Callable:
             from aiida_mlip_ins.cli import profile as profiles
 
             profiles.load(profile)
+            from aiida_mlip_ins.cli.carry_out import carry_out
             from aiida_mlip_ins.cli.inputs import Inputs
-            from aiida_mlip_ins.cli.links import carry_out
 
             inputs = Inputs()
             carry_out(inputs, function(inputs, **given), daemon, check)
@@ -60,6 +60,9 @@ DFT = (options.PW_CODE, options.PSEUDO_FAMILY)
     STRUCTURE, options.PRESSURES, *DFT, options.ENGINE_CODE,
     click.option('--dataset', metavar='NODE', help='Labelled frames: start at the training.'),
     click.option('--model', metavar='NODE', help='Potential: start at the pressure scan.'),
+    click.option('--foundation', metavar='NODE', help='Model that the training starts from.'),
+    click.option('--no-dft-check', 'dft_check', flag_value=False, default=True,
+                 help='Leave out the comparison with cells and modes of DFT.'),
     *NUMBERS,
 )  # fmt: skip
 def chain(inputs: Any, **given: Any) -> Any:
@@ -156,3 +159,24 @@ def ins(inputs: Any, **given: Any) -> Any:
     from aiida_mlip_ins.cli import links
 
     return links.ins(inputs, **given)
+
+
+def _several(name: str, what: str) -> Callable:
+    return click.option(
+        name, metavar='PROCESS', multiple=True, help=f'{what}, one for each pressure, in order.'
+    )
+
+
+@link(
+    click.option('--mace-scan', metavar='PROCESS', required=True, help='Relaxation with MACE.'),
+    _several('--mace-phonons', 'Phonons with MACE'),
+    _several('--ins', 'INS spectra'),
+    click.option('--pw-scan', metavar='PROCESS', help='Relaxation with DFT.'),
+    _several('--pw-phonons', 'Phonons with DFT'),
+    *NUMBERS,
+)
+def compare(inputs: Any, **given: Any) -> Any:
+    """Compare processes that have run: MACE with DFT, and the pressures with each other."""
+    from aiida_mlip_ins.cli import links
+
+    return links.compare(inputs, **given)

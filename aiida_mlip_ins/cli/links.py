@@ -1,4 +1,4 @@
-"""The links of the chain as builders made from what the user typed, and how they are carried out.
+"""The links of the chain as builders made from what the user typed.
 
 Each function takes :class:`Inputs`, which collect the problems, and what its subcommand of
 ``launch`` was given. It returns a builder, or ``None`` if an input could not be understood.
@@ -6,45 +6,47 @@ Each function takes :class:`Inputs`, which collect the problems, and what its su
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 from aiida import orm
-from aiida.common.links import LinkType
 from aiida.engine import ProcessBuilder
 from aiida_phonopy.data import ForceConstantsData
 
 from aiida_mlip_ins.cli.inputs import Inputs
-from aiida_mlip_ins.cli.nodes import Refusal
 from aiida_mlip_ins.science.settings import nearest
-from aiida_mlip_ins.workflows.protocols import PROTOCOLS
+from aiida_mlip_ins.workflows.protocols import PROTOCOLS, load_protocol
 
 Pressures = Sequence[Sequence[float]]
 
 
 def chain(
     inputs: Inputs, structure: str, pressures: Pressures, pw_code: str, engine_code: str,
-    pseudo_family: str | None, dataset: str | None, model: str | None,
-    protocol: str | None, overrides: Path | None,
+    pseudo_family: str | None, dataset: str | None, model: str | None, foundation: str | None,
+    dft_check: bool, protocol: str | None, overrides: Path | None,
 ) -> ProcessBuilder | None:  # fmt: skip
     """Return the whole chain, or what is left of it given a dataset or a model."""
     from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
 
+    needs_dft = dft_check or (dataset is None and model is None)
+    given = _with_family(inputs.overrides(overrides) or {}, pseudo_family, 'reference')
+    numbers = inputs.attempt(load_protocol, 'pipeline', protocol) or {}
+    if given.get('dft_relaxation', numbers.get('dft_relaxation')) == 'vc-relax':
+        given = _with_family(given, pseudo_family, 'pw_scan')
     return build(
         inputs,
         HighPressureInsWorkChain.get_builder_from_protocol,
         structure=inputs.structure(structure, require_hydrogen=True),
         pressures=inputs.pressures(pressures),
-        pw_code=inputs.code('pw_code', pw_code),
         engine_code=inputs.code('engine_code', engine_code),
-        pseudo_family=pseudo_family,
+        pw_code=inputs.code('pw_code', pw_code) if needs_dft else None,
         dataset=inputs.dataset(dataset, None),
         model=inputs.model(model),
+        foundation=inputs.model(foundation),
+        check=dft_check,
         protocol=protocol,
-        overrides=inputs.overrides(overrides),
+        overrides=given,
     )
 
 
@@ -180,15 +182,13 @@ def pw_phonons(
     from aiida_mlip_ins.workflows.phonons import PwPhononsWorkChain
 
     given = inputs.overrides(overrides) or {}
-    if pseudo_family is not None:
-        given['reference'] = {**given.get('reference', {}), 'pseudo_family': pseudo_family}
     return build(
         inputs,
         PwPhononsWorkChain.get_builder_from_protocol,
         code=inputs.code('pw_code', pw_code),
         structure=inputs.structure(structure, require_hydrogen=False),
         protocol=protocol,
-        overrides=given,
+        overrides=_with_family(given, pseudo_family, 'reference'),
     )
 
 
@@ -208,6 +208,55 @@ def ins(
         protocol=protocol,
         overrides=inputs.overrides(overrides),
     )
+
+
+def compare(
+    inputs: Inputs, mace_scan: str, mace_phonons: Sequence[str], ins: Sequence[str],
+    pw_scan: str | None, pw_phonons: Sequence[str],
+    protocol: str | None, overrides: Path | None,
+) -> ProcessBuilder | None:  # fmt: skip
+    """Return the comparison of processes that have run; each list is in the order of pressures."""
+    from aiida_mlip_ins.workflows.compare import CompareWorkChain
+
+    scan = inputs.process('mace_scan', mace_scan)
+    engines = {
+        'mace': _results(inputs, scan, mace_phonons, ins),
+        'pw': _results(inputs, inputs.process('pw_scan', pw_scan), pw_phonons, ()),
+    }
+    return build(
+        inputs,
+        CompareWorkChain.get_builder_from_protocol,
+        pressures=scan.inputs.pressures.get_list() if scan is not None else [],
+        mace=engines['mace'],
+        pw=engines['pw'] or None,
+        protocol=protocol,
+        overrides=inputs.overrides(overrides),
+    )
+
+
+def _results(
+    inputs: Inputs, scan: orm.ProcessNode | None, phonons: Sequence[str], ins: Sequence[str]
+) -> dict[str, dict[str, orm.Node]]:
+    """Return what processes of one engine have made, by kind and pressure."""
+    found: dict[str, dict[str, orm.Node]] = {}
+    if scan is not None:
+        found['structures'] = dict(inputs.output(scan, 'structures') or {})
+    for kind, output, identifiers in (
+        ('modes', 'modes', phonons), ('phonons', 'summary', phonons), ('spectra', 'spectrum', ins),
+    ):  # fmt: skip
+        nodes = [inputs.process(kind, identifier) for identifier in identifiers]
+        for index, node in enumerate(nodes):
+            made = inputs.output(node, output) if node is not None else None
+            if made is not None:
+                found.setdefault(kind, {})[f'pressure_{index}'] = made
+    return found
+
+
+def _with_family(given: dict[str, Any], family: str | None, link: str) -> dict[str, Any]:
+    """Return overrides in which a link has another family of pseudopotentials."""
+    if family is None:
+        return given
+    return {**given, link: {**given.get(link, {}), 'pseudo_family': family}}
 
 
 def build(inputs: Inputs, method: Any, **arguments: Any) -> ProcessBuilder | None:
@@ -233,45 +282,3 @@ def _job(
     for name, value in numbers.items():
         inputs.attempt(setattr, builder, name, value)
     return builder
-
-
-def carry_out(inputs: Inputs, builder: ProcessBuilder | None, daemon: bool, check: bool) -> None:
-    """Run or submit a builder, or only check it; refuse it with everything that is wrong."""
-    if builder is not None and not inputs.problems:
-        error = builder.process_class.spec().inputs.validate(builder._inputs(prune=True))
-        if error is not None:
-            inputs.problems += error.message.splitlines()
-    if inputs.problems or builder is None:
-        listed = '\n'.join(f'  - {problem}' for problem in dict.fromkeys(inputs.problems))
-        raise Refusal(f'nothing was submitted, because\n{listed}')
-    name = builder.process_class.__name__
-    if check:
-        click.echo(f'The inputs of {name} are valid; nothing was stored.')
-    elif daemon:
-        _submit(builder, name)
-    else:
-        _run(builder, name)
-
-
-def _submit(builder: ProcessBuilder, name: str) -> None:
-    from aiida.engine import submit
-    from aiida.engine.daemon.client import get_daemon_client
-
-    node = submit(builder)
-    click.echo(f'Submitted {name} <{node.pk}>.')
-    if not get_daemon_client().is_daemon_running:
-        click.echo('The daemon is not running: `verdi daemon start` starts it.', err=True)
-    click.echo(f'`aiida-mlip-ins status {node.pk} --follow` shows how it goes.')
-
-
-def _run(builder: ProcessBuilder, name: str) -> None:
-    from aiida.engine import run_get_node
-
-    _, node = run_get_node(builder)
-    made = node.base.links.get_outgoing(link_type=(LinkType.CREATE, LinkType.RETURN))
-    for link in made.all():
-        click.echo(f'{link.link_label.replace("__", "."):32} <{link.node.pk}>')
-    if not node.is_finished_ok:
-        click.echo(f'{name} <{node.pk}> failed: {node.exit_message or node.exception}', err=True)
-        sys.exit(1)
-    click.echo(f'{name} <{node.pk}> is done: `aiida-mlip-ins report {node.pk}`')

@@ -190,7 +190,7 @@ class InsSpectrumData(orm.ArrayData):
         return ins.select(self.rows, self.intensity, keys)
 
     def to_csv(self) -> str:
-        """Return the spectrum as text: conditions and units, then energy (1/cm), total, each row."""
+        """Return the spectrum as text: conditions, units, then energy (1/cm), total, each row."""
         return export.spectrum_csv(self._conditions(), self.energy, self.total(), self.intensity)
 
     def _conditions(self) -> dict[str, Any]:

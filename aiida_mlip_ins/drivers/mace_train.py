@@ -220,7 +220,8 @@ def check_training(job: Job, training: mace_trainer.Training) -> dict[str, str] 
     """Return what went wrong in the training although mace ended well."""
     output = (job.folder / mace_trainer.OUTPUT).read_text(errors='replace')
     status = int(training.process.returncode)
-    failure = mace_trainer.log_failure(output, training.entries(), status, 'replay' in job.inputs)
+    found = mace_trainer.log_failures(output, training.entries(), status, 'replay' in job.inputs)
+    failure = next(found, None)
     if failure is None and training.model_path() is None:
         failure = ('TRAINING_FAILED', 'mace_run_train left no model', '')
     if failure is None:

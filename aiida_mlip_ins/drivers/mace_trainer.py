@@ -1,6 +1,6 @@
 """mace_run_train as a child process: its files, command line, progress and silent failures.
 
-mace ends with exit status 0 after many a failure; :func:`log_failure` knows them by their traces.
+mace ends with exit status 0 after many a failure; :func:`log_failures` knows them by their traces.
 Nothing of mace is imported here, so that training starts at once.
 """
 
@@ -202,22 +202,16 @@ class Training:
         return None
 
 
-def log_failure(
+def log_failures(
     output: str, entries: Sequence[Mapping[str, Any]], status: int, replay: bool
-) -> tuple[str, str, str] | None:
-    """Return kind, message and hint of what went wrong in a training, ``None`` if nothing did.
+) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, message and hint of all that went wrong in a training, the worst first.
 
     :param output: what mace printed.
     :param entries: the entries of its training log.
     :param status: the exit status, which is 0 for most failures.
     :param replay: whether frames of the foundation model were to be replayed.
     """
-    return next(_failures(output, entries, status, replay), None)
-
-
-def _failures(
-    output: str, entries: Sequence[Mapping[str, Any]], status: int, replay: bool
-) -> Iterator[tuple[str, str, str]]:
     if (where := first_not_finite(entries)) is not None:
         yield (
             'NAN_LOSS',
@@ -237,12 +231,6 @@ def _failures(
             'NO_FORCES_SEEN',
             'mace found no forces in the frames and trained on energies alone',
             "The dataset needs the array 'REF_forces' on its frames.",
-        )
-    if not any(entry['mode'] == 'opt' for entry in entries):
-        yield (
-            'NO_UPDATES',
-            'mace made no step at all',
-            'batch_size is larger than the number of training frames.',
         )
     if replay and 'Using multiheads finetuning mode==' not in output:
         yield (

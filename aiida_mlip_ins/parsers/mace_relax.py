@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aiida import orm
 from aiida.engine import ExitCode
 
 from aiida_mlip_ins.data.frames import FramesData
+from aiida_mlip_ins.data.structure import to_structure
 from aiida_mlip_ins.parsers.base import EngineParser
 from aiida_mlip_ins.science.dataset import read_frames
 
@@ -22,7 +22,7 @@ class MaceRelaxParser(EngineParser):
         if any(not row['diverged'] for row in results['pressures']):
             for atoms in read_frames(temporary / 'relaxed.xyz'):
                 key = f'pressure_{atoms.info["pressure_index"]}'
-                self.out(f'structures.{key}', orm.StructureData(ase=atoms))
+                self.out(f'structures.{key}', to_structure(atoms))
         self.out('trajectory', FramesData(temporary / 'trajectory.xyz'))
         if failure is None:
             return None

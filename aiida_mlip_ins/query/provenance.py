@@ -64,8 +64,8 @@ def pseudos_of(node: orm.Node) -> list[Row]:
 
 def datasets_of(node: orm.Node) -> list[DatasetData]:
     """Return the labelled datasets that a node stands on, a dataset itself included."""
-    found = [n for n in ancestors(node, DatasetData)]
-    return [*found, node] if isinstance(node, DatasetData) else found
+    own = [node] if isinstance(node, DatasetData) else []
+    return [*ancestors(node, DatasetData), *own]
 
 
 def frames_of(node: orm.Node) -> list[Row]:

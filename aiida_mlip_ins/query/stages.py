@@ -6,14 +6,16 @@ that nobody has annotated since.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from aiida import orm
 from aiida.common.links import LinkType
+from aiida.tools.graph.graph_traversers import traverse_graph
 
 KINDS = {
     'quantumespresso.pw': 'DFT',
@@ -24,6 +26,9 @@ KINDS = {
     'mlip_ins.ins': 'spectra',
 }
 """What the jobs of each calculation plugin count as."""
+CALLS = (LinkType.CALL_CALC, LinkType.CALL_WORK)
+SELF_REPORTS = ('results', 'output_parameters')
+"""Outputs in which a job says how long it took and what it needed."""
 PARTS = ('DFT', 'training', 'forces', 'spectra', 'other jobs', 'imports', 'AiiDA overhead')
 """What the wall clock is divided into."""
 
@@ -67,69 +72,105 @@ class Stage:
         return 0 < self.jobs == self.cached_jobs
 
 
-def jobs_of(node: orm.ProcessNode) -> list[Job]:
-    """Return every CalcJob that a process called, directly or not, in the order of creation."""
-    found = [node] if isinstance(node, orm.CalcJobNode) else []
-    found += [n for n in called(node) if isinstance(n, orm.CalcJobNode)]
-    return [_job(n) for n in sorted(found, key=lambda n: n.pk)]
+class History:
+    """A process and all that it called, directly or not, read with a handful of queries."""
 
+    def __init__(self, node: orm.ProcessNode) -> None:
+        self.node = node
+        found = traverse_graph([node.pk], links_forward=CALLS, get_links=True)
+        query = orm.QueryBuilder()
+        query.append(orm.ProcessNode, filters={'id': {'in': found['nodes']}}, project='*')
+        self.nodes: dict[int, orm.ProcessNode] = {n.pk: n for n in query.all(flat=True)}
+        self.children: dict[int, list[tuple[str, int]]] = {}
+        for link in sorted(found['links'], key=lambda link: link.target_id):
+            pair = (link.link_label, link.target_id)
+            self.children.setdefault(link.source_id, []).append(pair)
 
-def called(node: orm.ProcessNode) -> list[orm.ProcessNode]:
-    """Return all processes that a process called, directly or not."""
-    return list(node.called_descendants) if isinstance(node, orm.WorkflowNode) else []
+    @cached_property
+    def numbers(self) -> dict[int, dict[str, Any]]:
+        """What each job reports on itself, by the pk of the job."""
+        pks = [pk for pk, node in self.nodes.items() if isinstance(node, orm.CalcJobNode)]
+        query = orm.QueryBuilder()
+        query.append(orm.CalcJobNode, filters={'id': {'in': pks or [-1]}}, tag='job', project='id')
+        query.append(
+            orm.Dict, with_incoming='job', project='attributes',
+            edge_filters={'type': LinkType.CREATE.value, 'label': {'in': list(SELF_REPORTS)}},
+        )  # fmt: skip
+        return dict(query.all())
 
+    @cached_property
+    def jobs(self) -> list[Job]:
+        """Every CalcJob, in the order of creation."""
+        nodes = [node for node in self.nodes.values() if isinstance(node, orm.CalcJobNode)]
+        return [_job(n, self.numbers.get(n.pk, {})) for n in sorted(nodes, key=lambda n: n.pk)]
 
-def stages_of(node: orm.ProcessNode) -> list[Stage]:
-    """Return the stages of a run in the order in which they began.
+    @cached_property
+    def stages(self) -> list[Stage]:
+        """The stages of the run in the order in which they began.
 
-    A stage is named after the label of its call link; what differs only in the index of a pressure
-    is one stage. A process that called none is a stage of its own.
-    """
-    groups: dict[str, list[orm.ProcessNode]] = {}
-    links = node.base.links.get_outgoing(link_type=(LinkType.CALL_CALC, LinkType.CALL_WORK)).all()
-    for link in links:
-        name = link.link_label if link.link_label != 'CALL' else link.node.process_label
-        groups.setdefault(_stage_name(name), []).append(link.node)
-    if not groups:
-        groups[node.process_label or 'process'] = [node]
-    stages = [_stage(name, members) for name, members in groups.items()]
-    return sorted(stages, key=lambda stage: stage.start)
+        A stage is named after the label of its call link; what differs only in the index of a
+        pressure is one stage. A process that called none is a stage of its own.
+        """
+        groups: dict[str, list[int]] = {}
+        for label, pk in self.children.get(self.node.pk, []):
+            name = label if label != 'CALL' else self.nodes[pk].process_label
+            groups.setdefault(_stage_name(name), []).append(pk)
+        if not groups:
+            groups[self.node.process_label or 'process'] = [self.node.pk]
+        stages = [self._stage(name, members) for name, members in groups.items()]
+        return sorted(stages, key=lambda stage: stage.start)
 
+    @cached_property
+    def wall_clock(self) -> tuple[float, float]:
+        """When the process and all it called began and ended (s since the epoch)."""
+        return min(map(_begin, self.nodes.values())), max(map(_end, self.nodes.values()))
 
-def wall_clock(node: orm.ProcessNode) -> tuple[float, float]:
-    """Return when a process and all it called began and ended (s since the epoch)."""
-    nodes = [node, *called(node)]
-    return min(_begin(n) for n in nodes), max(_end(n) for n in nodes)
+    def time_split(self) -> dict[str, float]:
+        """Divide the wall clock (s) into what was being computed; the parts add up to the whole.
 
+        A job computes for as long as its engine says, in the middle of the life of its node; a
+        moment in which several kinds of work go on is shared equally among them, and one in which
+        none does counts as AiiDA's overhead. Jobs from the cache compute nothing.
+        """
+        begin, end = self.wall_clock
+        intervals = [piece for job in self.jobs if not job.cached for piece in _pieces(job)]
+        edges = sorted({begin, end, *(t for _, *times in intervals for t in times)})
+        split = dict.fromkeys(PARTS, 0.0)
+        for low, high in itertools.pairwise(edges):
+            kinds = {kind for kind, first, last in intervals if first <= low and high <= last}
+            for kind in kinds or {'AiiDA overhead'}:
+                split[kind] += (high - low) / max(len(kinds), 1)
+        return split
 
-def time_split(node: orm.ProcessNode, jobs: Sequence[Job]) -> dict[str, float]:
-    """Divide the wall clock (s) into what was being computed; the parts add up to the whole.
+    def peak_memory_gb(self) -> float:
+        """Return the largest sum of the peaks (GB) of jobs that ran side by side.
 
-    A job computes for as long as its engine says, in the middle of the life of its node; a moment
-    in which several kinds of work go on is shared equally among them, and one in which none does
-    counts as AiiDA's overhead. Jobs from the cache compute nothing.
-    """
-    begin, end = wall_clock(node)
-    intervals = [piece for job in jobs if not job.cached for piece in _pieces(job)]
-    edges = sorted({begin, end, *(t for _, *times in intervals for t in times)})
-    split = dict.fromkeys(PARTS, 0.0)
-    for low, high in zip(edges, edges[1:], strict=False):
-        kinds = {kind for kind, first, last in intervals if first <= low and high <= last}
-        for kind in kinds or {'AiiDA overhead'}:
-            split[kind] += (high - low) / max(len(kinds), 1)
-    return split
+        Engine jobs report what they measured; for pw.x it is its own estimate. AiiDA's processes
+        are not in it.
+        """
+        ran = [job for job in self.jobs if not job.cached]
+        sums = (sum(o.memory_gb for o in ran if o.start <= job.start < o.end) for job in ran)
+        return max(sums, default=0.0)
 
+    def _stage(self, name: str, members: list[int]) -> Stage:
+        """Return the stage that consists of some processes and all they called."""
+        nodes = list(self._below(members))
+        jobs = [n for n in nodes if isinstance(n, orm.CalcJobNode)]
+        return Stage(
+            name=name,
+            start=min(map(_begin, nodes)),
+            end=max(map(_end, nodes)),
+            jobs=len(jobs),
+            cached_jobs=sum(n.base.caching.is_created_from_cache for n in jobs),
+            pks=tuple(members),
+            failed=sum(bool(self.nodes[pk].exit_status) for pk in members),
+        )
 
-def peak_memory_gb(jobs: Iterable[Job]) -> float:
-    """Return the largest sum of the peaks (GB) of jobs that ran side by side.
-
-    Engine jobs report what they measured; for pw.x it is its own estimate. AiiDA's processes are
-    not in it.
-    """
-    ran = [job for job in jobs if not job.cached]
-    return max(
-        (sum(o.memory_gb for o in ran if o.start <= job.start < o.end) for job in ran), default=0.0
-    )
+    def _below(self, pks: Iterable[int]) -> Iterable[orm.ProcessNode]:
+        """Yield processes and all they called."""
+        for pk in pks:
+            yield self.nodes[pk]
+            yield from self._below(child for _, child in self.children.get(pk, []))
 
 
 def _stage_name(label: str) -> str:
@@ -137,25 +178,9 @@ def _stage_name(label: str) -> str:
     return re.sub(r'(_pressure)?_\d+$', '', label)
 
 
-def _stage(name: str, members: list[orm.ProcessNode]) -> Stage:
-    """Return the stage that consists of some processes and all they called."""
-    nodes = [n for member in members for n in (member, *called(member))]
-    jobs = [n for n in nodes if isinstance(n, orm.CalcJobNode)]
-    return Stage(
-        name=name,
-        start=min(_begin(n) for n in nodes),
-        end=max(_end(n) for n in nodes),
-        jobs=len(jobs),
-        cached_jobs=sum(n.base.caching.is_created_from_cache for n in jobs),
-        pks=tuple(member.pk for member in members),
-        failed=sum(bool(member.exit_status) for member in members),
-    )
-
-
-def _job(node: orm.CalcJobNode) -> Job:
+def _job(node: orm.CalcJobNode, numbers: dict[str, Any]) -> Job:
     """Return what the node of a job and the numbers it left say."""
     plugin = (node.process_type or '').partition(':')[2]
-    numbers = _numbers(node)
     timing = numbers.get('timing', {})
     life = _end(node) - _begin(node)
     computing = float(timing.get('total') or numbers.get('wall_time_seconds') or 0.0)
@@ -165,20 +190,12 @@ def _job(node: orm.CalcJobNode) -> Job:
         kind=KINDS.get(plugin, 'other jobs'),
         start=_begin(node),
         end=_end(node),
-        computing=min(computing, life) if life > 0 else computing,
+        computing=min(computing, life),
         imports=float(timing.get('import', 0.0)),
         memory_gb=_memory_gb(numbers),
         cached=node.base.caching.is_created_from_cache,
         exit_status=node.exit_status,
     )
-
-
-def _numbers(node: orm.CalcJobNode) -> dict[str, Any]:
-    """Return the content of the Dict in which a job reports on itself."""
-    for label in ('results', 'output_parameters'):
-        if label in node.outputs:
-            return node.outputs[label].get_dict()
-    return {}
 
 
 def _memory_gb(numbers: dict[str, Any]) -> float:
@@ -200,12 +217,8 @@ def _pieces(job: Job) -> list[tuple[str, float, float]]:
 
 
 def _begin(node: orm.ProcessNode) -> float:
-    return _seconds(node.ctime)
+    return node.ctime.timestamp()
 
 
 def _end(node: orm.ProcessNode) -> float:
-    return _seconds(node.mtime)
-
-
-def _seconds(moment: datetime) -> float:
-    return moment.timestamp()
+    return node.mtime.timestamp()

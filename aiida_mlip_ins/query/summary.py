@@ -8,32 +8,31 @@ import numpy as np
 from aiida import orm
 
 from aiida_mlip_ins.query.run import Point, Run
-from aiida_mlip_ins.query.stages import (
-    Job,
-    jobs_of,
-    peak_memory_gb,
-    stages_of,
-    time_split,
-    wall_clock,
-)
+from aiida_mlip_ins.query.stages import History
 
 MEMORY_OF_JOBS = 'of jobs side by side, pw.x by its own estimate; AiiDA not counted'
 MEMORY_MEASURED = 'measured over all processes, AiiDA included'
 
 
-def summary(node: orm.ProcessNode, measured_memory_gb: float | None = None) -> dict[str, Any]:
+def summary(
+    node: orm.ProcessNode,
+    measured_memory_gb: float | None = None,
+    history: History | None = None,
+) -> dict[str, Any]:
     """Return the numbers of a run; what it does not have (yet) is ``None``.
 
     :param node: `HighPressureInsWorkChain`, or a link of it that was run alone; finished or not.
     :param measured_memory_gb: peak memory (GB) that whoever started the run measured.
+    :param history: of the node, if it has been read already.
     :return: ``wall_s``, ``stages`` (name -> s), ``time_split`` (s, adds up to ``wall_s``),
         ``peak_memory_gb`` and what it is, ``jobs`` and ``cached_jobs``, ``n_frames``,
         ``force_mae_mev_per_angstrom``, ``energy_mae_mev_per_atom``, ``stress_mae_gpa`` on held-out
         frames, ``pressures`` (one dict each), ``pks`` and ``versions``.
     """
     run = Run(node)
-    jobs = jobs_of(node)
-    begin, end = wall_clock(node)
+    history = history or History(node)
+    jobs = history.jobs
+    begin, end = history.wall_clock
     held_out = run.errors.get(run.held_out or '', {})
     dataset = run.dataset
     structure = run.structure
@@ -45,9 +44,9 @@ def summary(node: orm.ProcessNode, measured_memory_gb: float | None = None) -> d
         'exit_message': node.exit_message,
         'formula': structure.get_formula() if structure is not None else None,
         'wall_s': end - begin,
-        'stages': {stage.name: stage.seconds for stage in stages_of(node)},
-        'time_split': time_split(node, jobs),
-        'peak_memory_gb': measured_memory_gb or peak_memory_gb(jobs),
+        'stages': {stage.name: stage.seconds for stage in history.stages},
+        'time_split': history.time_split(),
+        'peak_memory_gb': measured_memory_gb or history.peak_memory_gb(),
         'peak_memory_is': MEMORY_MEASURED if measured_memory_gb else MEMORY_OF_JOBS,
         'jobs': len(jobs),
         'cached_jobs': sum(job.cached for job in jobs),
@@ -61,7 +60,7 @@ def summary(node: orm.ProcessNode, measured_memory_gb: float | None = None) -> d
         'stress_mae_gpa': held_out.get('stress_mae'),
         'pressures': [_point(run, point) for point in run.points],
         'pks': {'run': node.pk, **{name: output.pk for name, output in sorted(_named(run))}},
-        'versions': versions_of(node, jobs),
+        'versions': versions_of(history),
     }
 
 
@@ -84,25 +83,17 @@ def gamma_mae(run: Run, point: Point) -> float | None:
     return run.comparison(point.index).get('gamma_mae_per_cm')
 
 
-def versions_of(node: orm.ProcessNode, jobs: list[Job]) -> dict[str, str]:
+def versions_of(history: History) -> dict[str, str]:
     """Return the versions that the processes of a run have recorded, by package."""
     found: dict[str, str] = {}
-    recorded = node.base.attributes.get('version', {})
+    recorded = history.node.base.attributes.get('version', {})
     for key, name in (('core', 'aiida-core'), ('plugin', 'aiida-mlip-ins')):
         if key in recorded:
             found[name] = str(recorded[key])
-    seen: set[str] = set()
-    for job in jobs:
-        if job.label in seen:
-            continue
-        seen.add(job.label)
-        calculation = orm.load_node(job.pk)
-        for output in ('results', 'output_parameters'):
-            if output in calculation.outputs:
-                numbers = calculation.outputs[output].get_dict()
-                found.update({k: str(v) for k, v in numbers.get('versions', {}).items()})
-                if 'creator_version' in numbers:
-                    found['pw.x'] = str(numbers['creator_version'])
+    for numbers in history.numbers.values():
+        found.update({name: str(value) for name, value in numbers.get('versions', {}).items()})
+        if 'creator_version' in numbers:
+            found['pw.x'] = str(numbers['creator_version'])
     return dict(sorted(found.items()))
 
 

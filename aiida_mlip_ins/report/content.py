@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.query.run import Run
-from aiida_mlip_ins.query.stages import stages_of, wall_clock
+from aiida_mlip_ins.query.stages import History
 from aiida_mlip_ins.report import figures, figures_model
 from aiida_mlip_ins.report.style import gpa
 from aiida_mlip_ins.report.verdicts import limit_of
@@ -76,7 +76,7 @@ def shifts(run: Run) -> list[figures.Shift]:
     return [
         figures.Shift(
             label=f'{rows[0]["description"]}  {rows[0]["mace_per_cm"][0]:.0f}'
-            + (f' (×{len(rows)})' if len(rows) > 1 else ''),
+            + (f' (\u00d7{len(rows)})' if len(rows) > 1 else ''),
             frequency=rows[0]['mace_per_cm'][0],
             mace=_mean(rows, 'mace_shift_per_cm'),
             dft=_mean(rows, 'dft_shift_per_cm'),
@@ -139,13 +139,17 @@ def _pairs(
 ) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
     """Yield label and prediction of one frame: meV/atom from the mean, eV/angstrom, GPa."""
     mean = means[frame.get_chemical_formula(empirical=True)]
-    yield 'energy', tuple(
-        np.array([1e3 * (f.info['REF_energy'] / len(f) - mean)]) for f in (frame, model)
+    yield (
+        'energy',
+        tuple(np.array([1e3 * (f.info['REF_energy'] / len(f) - mean)]) for f in (frame, model)),
     )
     yield 'force', tuple(f.arrays['REF_forces'].ravel() for f in (frame, model))
     if 'REF_stress' in frame.info and 'REF_stress' in model.info:
-        yield 'stress', tuple(
-            np.asarray(f.info['REF_stress']) * GPA_PER_EV_PER_ANGSTROM3 for f in (frame, model)
+        yield (
+            'stress',
+            tuple(
+                np.asarray(f.info['REF_stress']) * GPA_PER_EV_PER_ANGSTROM3 for f in (frame, model)
+            ),
         )
 
 
@@ -161,9 +165,9 @@ def equation_of_state(run: Run) -> tuple[np.ndarray, np.ndarray] | None:
     ), along
 
 
-def bars(run: Run) -> list[figures_model.Bar]:
+def bars(history: History) -> list[figures_model.Bar]:
     """Return the stages along the wall clock."""
-    begin, _ = wall_clock(run.node)
+    begin, _ = history.wall_clock
     return [
         figures_model.Bar(
             name=stage.name.replace('_', ' '),
@@ -172,11 +176,11 @@ def bars(run: Run) -> list[figures_model.Bar]:
             jobs=stage.jobs,
             cached=stage.cached,
         )
-        for stage in stages_of(run.node)
+        for stage in history.stages
     ]
 
 
-def all_figures(run: Run, summary: dict[str, Any], title: str) -> Iterator[tuple[str, Figure]]:
+def all_figures(run: Run, history: History, title: str) -> Iterator[tuple[str, Figure]]:
     """Yield each figure that the run has the numbers for, under the name of its file."""
     lines = curves(run)
     if lines:
@@ -206,7 +210,7 @@ def all_figures(run: Run, summary: dict[str, Any], title: str) -> Iterator[tuple
     if learning is not None:
         arrays = dict(learning.get_iterarrays())
         yield 'learning_curve', figures_model.learning_curve(arrays, CURVES)
-    yield 'time', figures_model.time_spent(bars(run), summary['time_split'])
+    yield 'time', figures_model.time_spent(bars(history), history.time_split())
 
 
 def error_rows(run: Run) -> list[dict[str, Any]]:

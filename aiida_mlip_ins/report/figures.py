@@ -126,9 +126,10 @@ def gamma_frequencies(
     :param pairs: per pressure (GPa) the matched frequencies (MACE, DFT), each (n_modes,) in 1/cm.
     :param tolerance: half width (1/cm) of the band drawn around no difference.
     """
-    with canvas(
-        5.2, 5.4, rows=2, sharex=True, gridspec_kw={'height_ratios': (2.2, 1)}
-    ) as (figure, (axis, rest)):
+    with canvas(5.2, 5.4, rows=2, sharex=True, gridspec_kw={'height_ratios': (2.2, 1)}) as (
+        figure,
+        (axis, rest),
+    ):
         biggest = max((float(dft.max()) for _, dft in pairs.values() if dft.size), default=1.0)
         axis.plot([0, 1.05 * biggest], [0, 1.05 * biggest], color=GREY, lw=0.8, zorder=0)
         if tolerance:

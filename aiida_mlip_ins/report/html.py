@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.query.provenance import pseudos_of, settings_of
 from aiida_mlip_ins.query.run import Run
-from aiida_mlip_ins.query.stages import jobs_of, stages_of
+from aiida_mlip_ins.query.stages import History
 from aiida_mlip_ins.query.summary import finite, summary
 from aiida_mlip_ins.query.tables import cell
 from aiida_mlip_ins.report import content
@@ -47,10 +47,10 @@ def write_report(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    run = Run(node)
-    numbers = finite(summary(node, measured_memory_gb))
+    run, history = Run(node), History(node)
+    numbers = finite(summary(node, measured_memory_gb, history))
     images = {}
-    for name, figure in content.all_figures(run, numbers, title_of(run)):
+    for name, figure in content.all_figures(run, history, title_of(run)):
         png = to_png(figure)
         (folder / f'{name}.png').write_bytes(png)
         images[name] = base64.b64encode(png).decode()
@@ -59,15 +59,20 @@ def write_report(
     if write_summary:
         (folder / 'summary.json').write_text(json.dumps(numbers, indent=1, ensure_ascii=False))
     page = folder / 'report.html'
-    page.write_text(render(run, numbers, images, tables))
+    page.write_text(render(run, history, numbers, images, tables))
     return page
 
 
 def render(
-    run: Run, numbers: dict[str, Any], images: Mapping[str, str], tables: list[str]
+    run: Run,
+    history: History,
+    numbers: dict[str, Any],
+    images: Mapping[str, str],
+    tables: list[str],
 ) -> str:
     """Return the page.
 
+    :param run: what was made, and ``history`` how.
     :param numbers: of :func:`aiida_mlip_ins.query.summary.summary`.
     :param images: PNG files by name, base64.
     :param tables: names of the files with the spectra.
@@ -89,8 +94,8 @@ def render(
         tables=tables,
         verdicts=verdicts(numbers, run.shifts),
         missing=content.missing(run),
-        stages=stages_of(run.node),
-        jobs=jobs_of(run.node),
+        stages=history.stages,
+        jobs=history.jobs,
         shifts=run.shifts,
         errors=content.error_rows(run),
         pseudos=_distinct(pseudos_of(run.node), 'md5'),
@@ -133,8 +138,8 @@ def to_png(figure: Figure) -> bytes:
 def fixed(value: Any, digits: int = 2, sign: bool = False) -> str:
     """Return a number with a fixed count of decimals; nothing becomes a dash."""
     if value is None:
-        return '–'
-    return f'{value:{"+" if sign else ""}.{digits}f}'.replace('-', '−')
+        return '\u2013'
+    return f'{value:{"+" if sign else ""}.{digits}f}'.replace('-', '\u2212')
 
 
 def _write_csv(node: InsSpectrumData, folder: Path, index: int) -> str:

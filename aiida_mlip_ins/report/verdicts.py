@@ -47,7 +47,9 @@ def verdicts(summary: Summary, shifts: list[dict[str, Any]]) -> list[Verdict]:
     found = [
         _judge('force_mae', summary['force_mae_mev_per_angstrom'], _held_out(summary)),
         _judge('stress_mae', summary['stress_mae_gpa'], _held_out(summary)),
-        _worst('volume_error', points, 'volume_error_percent', lambda values: max(map(abs, values))),
+        _worst(
+            'volume_error', points, 'volume_error_percent', lambda values: max(map(abs, values))
+        ),
         _worst('gamma_mae', points, 'gamma_mae_per_cm', max),
         _worst('min_frequency', points, 'min_frequency_per_cm', min),
         _lattice(shifts, len(points)),

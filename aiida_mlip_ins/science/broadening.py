@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.special import erf
 
-from aiida_mlip_ins.science.settings import nearest, setting
+from aiida_mlip_ins.science.settings import nearest, setting, unknown_keys
 from aiida_mlip_ins.science.units import PER_CM_PER_MEV
 
 REACH = 6.0
@@ -40,12 +40,23 @@ def resolution_problems(settings: ResolutionSettings, where: str) -> list[str]:
             f"{where}.instrument: unknown '{settings.instrument}'"
             f'{nearest(settings.instrument, names)}'
         ]
-    models = Instrument.from_default(settings.instrument).available_models
+    instrument = Instrument.from_default(settings.instrument)
+    models = instrument.available_models
     if settings.model not in models:
         return [
             f"{where}.model: {settings.instrument} has no model '{settings.model}'"
             f'{nearest(settings.model, models)}'
         ]
+    # resins takes any name without a word.
+    signature = instrument.get_model_signature(settings.model).parameters
+    names = [
+        name
+        for name, parameter in signature.items()
+        if name not in ('model_name', '_') and parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    found = unknown_keys(settings.arguments, names, f'{where}.arguments')
+    if found:
+        return found
     try:
         sigma(settings, np.array([100.0]))
     except Exception as error:

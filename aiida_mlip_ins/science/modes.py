@@ -76,7 +76,7 @@ def match_modes(
             scores[block] = squared[block].sum() / min(len(group_a), len(group_b))
     # The order in energy decides between equal scores, as within a subspace.
     ranks = np.arange(len(rows))
-    tie = 1e-9 * np.abs(ranks[:, None] - ranks[None, :])
+    tie = 1e-10 * (ranks[:, None] - ranks[None, :]) ** 2
     chosen_a, chosen_b = linear_sum_assignment(scores - tie, maximize=True)
     return [
         Match(int(rows[i]), int(columns[j]), score, score < min_overlap)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -97,23 +98,32 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 def _value_problems(value: Any, hint: Any, metadata: Mapping[str, Any], where: str) -> list[str]:
     """Return the problems of one value against its type hint and its declared range."""
-    arguments = [item for item in typing.get_args(hint) if item is not type(None)]
-    origin = typing.get_origin(hint)
-    if origin not in (list, tuple, dict) and arguments:  # an optional: X | None
-        hint, origin = arguments[0], typing.get_origin(arguments[0])
-        arguments = list(typing.get_args(hint))
-    if origin in (list, tuple) or hint in (list, tuple):
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):  # an optional: X | None
+        hint = next(item for item in typing.get_args(hint) if item is not type(None))
+    origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if origin in (list, tuple):
         if not isinstance(value, list | tuple):
             return [f'{where}: expected a list, got {value!r}']
-        inner = arguments[0] if arguments else Any
         return [
             problem
             for index, item in enumerate(value)
-            for problem in _value_problems(item, inner, metadata, f'{where}[{index}]')
+            for problem in _value_problems(
+                item, arguments[0] if arguments else Any, metadata, f'{where}[{index}]'
+            )
+        ]
+    if origin in (dict, Mapping):
+        if not isinstance(value, Mapping):
+            return [f'{where}: expected a mapping, got {value!r}']
+        return [
+            problem
+            for key, item in value.items()
+            for problem in _value_problems(
+                item, arguments[1] if arguments else Any, metadata, f'{where}.{key}'
+            )
         ]
     if hint is Any:
         return []
-    expected = origin or hint
+    expected = origin
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, expected) or (expected is not bool and isinstance(value, bool)):

@@ -240,6 +240,6 @@ def split_problems(splits: Mapping[str, int], settings: Mapping[str, Any], where
     if train and train < settings['batch_size']:
         found.append(
             f'{where}: {train} training frames do not fill one batch of {settings["batch_size"]}; '
-            'mace drops unfilled batches, so nothing would be trained'
+            'mace drops unfilled batches, so nothing would be left'
         )
     return found

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aiida import orm
 
+from aiida_mlip_ins.science.settings import problems
+from aiida_mlip_ins.science.training import EvaluateSettings, train_problems
 from aiida_mlip_ins.workflows.protocols import load_protocol
 
 
@@ -15,9 +18,9 @@ def train_inputs_from_protocol(
 ) -> dict[str, Any]:
     """Return ``parameters`` and ``metadata`` of a training.
 
-    :raises ValueError: for an unknown protocol, or listing all unknown keys of the overrides.
+    :raises ValueError: for an unknown protocol, or listing all problems of the overrides.
     """
-    return _inputs('train', protocol, overrides)
+    return _inputs('train', protocol, overrides, train_problems)
 
 
 def evaluate_inputs_from_protocol(
@@ -25,15 +28,21 @@ def evaluate_inputs_from_protocol(
 ) -> dict[str, Any]:
     """Return ``parameters`` and ``metadata`` of an evaluation of frames.
 
-    :raises ValueError: for an unknown protocol, or listing all unknown keys of the overrides.
+    :raises ValueError: for an unknown protocol, or listing all problems of the overrides.
     """
-    return _inputs('evaluate', protocol, overrides)
+    return _inputs('evaluate', protocol, overrides, partial(problems, EvaluateSettings))
 
 
 def _inputs(
-    workflow: str, protocol: str | None, overrides: Mapping[str, Any] | None
+    workflow: str,
+    protocol: str | None,
+    overrides: Mapping[str, Any] | None,
+    find_problems: Callable[[Mapping[str, Any], str], list[str]],
 ) -> dict[str, Any]:
     numbers = load_protocol(workflow, protocol, overrides)
+    found = find_problems(numbers['parameters'], 'parameters')
+    if found:
+        raise ValueError('\n'.join(found))
     return {
         'parameters': orm.Dict(numbers['parameters']),
         'metadata': {'options': numbers['options']},

@@ -9,13 +9,14 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, WorkChain, if_
 
 from aiida_mlip_ins.calculations.functions.eos import equation_of_state
-from aiida_mlip_ins.calculations.mace_relax import (
-    MaceRelaxCalculation,
-    validate_elements,
-    validate_pressures,
-)
-from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.calculations.mace_relax import MaceRelaxCalculation, validate_elements
+from aiida_mlip_ins.data.model import MaceModelData, model_problems
+from aiida_mlip_ins.data.structure import structure_problems
 from aiida_mlip_ins.science.eos import MINIMUM_POINTS
+from aiida_mlip_ins.science.settings import problems
+from aiida_mlip_ins.science.structure import pressure_problems
+from aiida_mlip_ins.science.training import RelaxSettings
+from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.protocols import load_protocol, merge
 
 
@@ -56,7 +57,7 @@ class MacePressureScanWorkChain(WorkChain):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: orm.AbstractCode,
+        code: orm.AbstractCode | str,
         structure: orm.StructureData,
         model: MaceModelData | None,
         pressures: Sequence[float],
@@ -66,30 +67,34 @@ class MacePressureScanWorkChain(WorkChain):
     ) -> ProcessBuilder:
         """Return a builder with the numbers of a protocol.
 
-        :param code: Python of the engines environment.
+        :param code: Python of the engines environment, as a node or its label.
         :param structure: the crystal.
-        :param model: the potential; ``None`` if a workchain that composes this one makes it.
-        :param pressures: in GPa, positive when compressed.
+        :param model: the potential; ``None`` to put it in later.
+        :param pressures: in GPa, ascending.
         :param protocol: ``fast``, ``balanced`` or ``stringent``.
         :param overrides: values that replace the protocol's (keys as in the YAML file).
-        :param options: ``metadata.options`` of the job.
-        :raises ValueError: listing every problem of protocol, overrides, pressures, and elements.
+        :param options: ``metadata.options`` of the job, on top of those of the protocol.
+        :raises ValueError: listing every problem of code, protocol, overrides, settings, pressures
+            and crystal.
         """
         numbers = load_protocol('mace_pressure_scan', protocol, overrides)
+        parameters = numbers['relax']['parameters']
+        node, found = load_engine_code(code)
+        found += pressure_problems(list(pressures))
+        found += problems(RelaxSettings, parameters, 'relax.parameters')
+        found += structure_problems(structure, require_hydrogen=False)
+        if model is not None:
+            found += model_problems(model, structure.get_symbols_set())
+        if found:
+            raise ValueError('\n'.join(found))
         builder = cls.get_builder()
         builder.structure = structure
         if model is not None:
             builder.model = model
         builder.pressures = orm.List([float(pressure) for pressure in pressures])
-        builder.relax.code = code
-        builder.relax.parameters = orm.Dict(numbers['relax']['parameters'])
+        builder.relax.code = node
+        builder.relax.parameters = orm.Dict(parameters)
         builder.relax.metadata.options = merge(numbers['relax']['options'], options or {})
-        found = [
-            validate_pressures(builder.pressures, None),
-            validate_elements({'model': model, 'structure': structure}, None) if model else None,
-        ]
-        if any(found):
-            raise ValueError('\n'.join(problem for problem in found if problem))
         return builder
 
     def setup(self) -> None:

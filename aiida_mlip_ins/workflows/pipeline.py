@@ -75,16 +75,19 @@ class HighPressureInsWorkChain(WorkChain):
         optional = {'required': False, 'populate_defaults': False}
         for port, scan in SCANS.values():
             spec.expose_inputs(
-                scan, port, namespace_options=optional, exclude=('structure', 'pressures')
+                scan, port, namespace_options=dict(optional), exclude=('structure', 'pressures')
             )
         spec.expose_inputs(
-            ReferenceWorkChain, 'reference', namespace_options=optional, exclude=('frames',)
+            ReferenceWorkChain, 'reference', namespace_options=dict(optional), exclude=('frames',)
         )
         spec.expose_inputs(
-            MaceTrainCalculation, 'train', namespace_options=optional, exclude=('dataset',)
+            MaceTrainCalculation, 'train', namespace_options=dict(optional), exclude=('dataset',)
         )
         spec.expose_inputs(
-            PwPhononsWorkChain, 'pw_phonons', namespace_options=optional, exclude=('structure',)
+            PwPhononsWorkChain,
+            'pw_phonons',
+            namespace_options=dict(optional),
+            exclude=('structure',),
         )
         spec.expose_inputs(
             MacePressureScanWorkChain,

@@ -317,5 +317,7 @@ def input_problems(inputs: Mapping[str, Any], _: Any) -> str | None:
     if (needs_frames or 'pw_phonons' in inputs) and not scans:
         found.append('pw_quadratic_scan: needed, DFT starts from its own relaxed cells')
     if 'sampling' in inputs:
-        found += sampling_problems(inputs['sampling'].get_dict())
+        sections = inputs['sampling'].get_dict()
+        sections.pop('splits', None)
+        found += sampling_problems(sections)
     return '\n'.join(found) or None

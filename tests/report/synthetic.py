@@ -1,4 +1,4 @@
-"""A finished run whose numbers come from formulas: nodes of the real types, linked as in a real one.
+"""A finished run whose numbers come from formulas: nodes of the real types, linked as real ones.
 
 It is small, needs no engines, and is deterministic apart from UUIDs and PKs.
 """
@@ -95,7 +95,9 @@ class Recorder:
             node.base.links.add_incoming(process, LinkType.RETURN, name.replace('.', '__'))
 
     def close(self) -> None:
-        """Put the times into the database, where the clock of this machine does not matter."""
+        """Seal the processes and give them their times, whatever the clock of this machine says."""
+        for pk in self.times:
+            orm.load_node(pk).seal()
         backend = get_manager().get_profile_storage()
         rows = [
             {
@@ -110,7 +112,9 @@ class Recorder:
         backend.get_session().expire_all()
 
 
-def build_run(brucite: ase.Atoms, cached: bool = False, until: str = 'compare') -> orm.WorkChainNode:
+def build_run(
+    brucite: ase.Atoms, cached: bool = False, until: str = 'compare'
+) -> orm.WorkChainNode:
     """Store a run of the whole chain and return its node.
 
     :param cached: mark every job as taken from the cache.
@@ -137,12 +141,12 @@ def build_run(brucite: ase.Atoms, cached: bool = False, until: str = 'compare') 
         model = _training(recorder, run, dataset)
     if until == 'compare':
         _after_training(recorder, run, model, dft, cells, inputs)
-    recorder.close()
     if cached:
-        for node in run.called_descendants:
+        for pk in recorder.times:
+            node = orm.load_node(pk)
             if isinstance(node, orm.CalcJobNode):
                 node.base.extras.set('_aiida_cached_from', node.uuid)
-        recorder.close()
+    recorder.close()
     return orm.load_node(run.pk)
 
 
@@ -327,14 +331,23 @@ def _mace_phonons(
         orm.WorkChainNode, 'mlip_ins.mace_phonons', 'MacePhononsWorkChain',
         {'structure': structure, 'model': model}, (881.0, 930.0), run, f'mace_phonons_{key}',
     )  # fmt: skip
+    displace = recorder.process(
+        orm.CalcFunctionNode, '', 'displaced_frames', {'structure': structure}, (881.0, 882.0), work
+    )
+    cell = structure.get_ase()
+    cell.info['source'] = 'phonon'
+    frames = FramesData.from_frames([cell])
+    recorder.create(displace, {'result': frames})
     job = recorder.process(
         orm.CalcJobNode, 'mlip_ins.mace_evaluate', 'MaceEvaluateCalculation',
-        {'structure': structure, 'model': model}, (882.0, 920.0), work, 'evaluate',
+        {'frames': frames, 'model': model}, (882.0, 920.0), work, 'forces',
     )  # fmt: skip
-    numbers = _engine_numbers(30.0, 1.1)
-    recorder.create(job, {'results': numbers})
+    cell.info |= {'REF_energy': -2000.0, 'index': 0}
+    cell.arrays['REF_forces'] = np.zeros((len(cell), 3))
+    dataset = DatasetData.from_frames([cell], 'mace synthetic')
+    recorder.create(job, {'dataset': dataset, 'results': _engine_numbers(30.0, 1.1)})
     fit = recorder.process(
-        orm.CalcFunctionNode, '', 'force_constants', {'results': numbers}, (921.0, 925.0), work
+        orm.CalcFunctionNode, '', 'make_force_constants', {'dataset': dataset}, (921.0, 925.0), work
     )
     constants = ForceConstantsData(structure=structure, supercell_matrix=[1, 1, 1])
     count = len(modes.symbols)
@@ -372,7 +385,7 @@ def _ins(
     grouped = intensities.derive('grouped', sums, rows)
     recorder.create(group, {'result': grouped})
     broaden = recorder.process(
-        orm.CalcFunctionNode, '', 'broaden_spectrum', {'intensities': grouped}, (963.0, 964.0),
+        orm.CalcFunctionNode, '', 'broaden_spectrum', {'spectrum': grouped}, (963.0, 964.0),
         work, 'broaden',
     )  # fmt: skip
     spectrum = grouped.derive('broadened', grouped.intensity, resolution={'model': 'synthetic'})
@@ -406,9 +419,7 @@ def _compare(recorder: Recorder, run: orm.Node, compared: Nodes) -> None:
         orm.WorkChainNode, 'mlip_ins.compare', 'CompareWorkChain', compared, (971.0, 999.0), run,
         'compare',
     )  # fmt: skip
-    function = recorder.process(
-        orm.CalcFunctionNode, '', 'compare', compared, (972.0, 998.0), work
-    )
+    function = recorder.process(orm.CalcFunctionNode, '', 'compare', compared, (972.0, 998.0), work)
     metrics, table = comparison_of(orm.List(PRESSURES), orm.Dict(SETTINGS), dict(compared))
     outputs = {'metrics': orm.Dict(metrics), 'table': orm.Dict(table)}
     recorder.create(function, outputs)
@@ -525,7 +536,8 @@ def _modes(cell: ase.Atoms, pressure: float, factor: float) -> Modes:
         add(384.0 + 70 * (number == 2), 12.0,
             {a: (axis if g else -axis * (weights[1] + weights[2]) / weights[0])
              for g in range(3) for a in groups[g]})  # fmt: skip
-    for sign, (libration, stretch, slope) in ((1, (497.0, 3815.0, -9.0)), (-1, (755.0, 3769.0, -6.0))):
+    in_phase, against = (497.0, 3815.0, -9.0), (755.0, 3769.0, -6.0)
+    for sign, (libration, stretch, slope) in ((1, in_phase), (-1, against)):
         for number, axis in enumerate(axes):
             moves = {}
             for pair, (o, h) in enumerate(zip(oxygens, hydrogens, strict=True)):

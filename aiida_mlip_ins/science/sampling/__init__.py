@@ -26,6 +26,7 @@ from aiida_mlip_ins.science.sampling.targeted import (
     assign_splits,
     force_weights,
     refuse_overlaps,
+    sampling_problems,
     targeted_set,
     without_duplicates,
 )
@@ -42,6 +43,7 @@ __all__ = [
     'propose',
     'rattled',
     'refuse_overlaps',
+    'sampling_problems',
     'starting_frames',
     'strained',
     'supercells',

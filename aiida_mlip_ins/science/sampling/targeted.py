@@ -23,6 +23,7 @@ from aiida_mlip_ins.science.sampling.moves import (
     supercells,
     symmetrized,
 )
+from aiida_mlip_ins.science.settings import unknown_keys
 from aiida_mlip_ins.science.structure import MIN_CONTACT, contact_problems
 
 FloatArray = NDArray[np.float64]
@@ -86,7 +87,9 @@ def targeted_set(
     The amplitudes of frame i are multiplied by ``scales[i % len(scales)]``.
     ``strain`` is dimensionless, ``heavy``, ``tilt`` and ``stretch`` are widths in angstrom.
     """
-    _check_settings(settings)
+    problems = sampling_problems(settings)
+    if problems:
+        raise ValueError('\n'.join(problems))
     frames: list[Atoms] = []
     for section in SETTINGS:
         if section not in settings:
@@ -137,17 +140,17 @@ def _targeted_frame(
     return frame
 
 
-def _check_settings(settings: Mapping[str, Mapping[str, Any]]) -> None:
-    problems = [f'unknown section {name!r}' for name in settings if name not in SETTINGS]
+def sampling_problems(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return every problem of the settings of :func:`targeted_set`: unknown and missing keys."""
+    problems = unknown_keys(settings, SETTINGS, 'sampling')
     for section, allowed in SETTINGS.items():
-        options = settings.get(section, {})
-        problems += [f'{section}: unknown key {key!r}' for key in options if key not in allowed]
         if section not in settings:
             continue
-        missing = sorted(allowed - OPTIONAL - set(options))
-        problems += [f'{section}: missing key {key!r}' for key in missing]
-    if problems:
-        raise ValueError('sampling settings: ' + '; '.join(problems))
+        options = settings[section]
+        problems += unknown_keys(options, allowed, f'sampling.{section}')
+        missing = sorted(allowed - {'scales', 'tilt'} - set(options))
+        problems += [f"sampling.{section}: '{key}' is missing" for key in missing]
+    return problems
 
 
 def assign_splits(

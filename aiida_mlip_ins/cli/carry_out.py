@@ -1,0 +1,54 @@
+"""Carry out a builder: check it, then run it here or hand it to the daemon."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from aiida.common.links import LinkType
+from aiida.engine import ProcessBuilder
+
+from aiida_mlip_ins.cli.inputs import Inputs
+from aiida_mlip_ins.cli.nodes import Refusal
+
+
+def carry_out(inputs: Inputs, builder: ProcessBuilder | None, daemon: bool, check: bool) -> None:
+    """Run or submit a builder, or only check it; refuse it with everything that is wrong."""
+    if builder is not None and not inputs.problems:
+        error = builder.process_class.spec().inputs.validate(builder._inputs(prune=True))
+        if error is not None:
+            inputs.problems += error.message.splitlines()
+    if inputs.problems or builder is None:
+        listed = '\n'.join(f'  - {problem}' for problem in dict.fromkeys(inputs.problems))
+        raise Refusal(f'nothing was submitted, because\n{listed}')
+    name = builder.process_class.__name__
+    if check:
+        click.echo(f'The inputs of {name} are valid; nothing was stored.')
+    elif daemon:
+        _submit(builder, name)
+    else:
+        _run(builder, name)
+
+
+def _submit(builder: ProcessBuilder, name: str) -> None:
+    from aiida.engine import submit
+    from aiida.engine.daemon.client import get_daemon_client
+
+    node = submit(builder)
+    click.echo(f'Submitted {name} <{node.pk}>.')
+    if not get_daemon_client().is_daemon_running:
+        click.echo('The daemon is not running: `verdi daemon start` starts it.', err=True)
+    click.echo(f'`aiida-mlip-ins status {node.pk} --follow` shows how it goes.')
+
+
+def _run(builder: ProcessBuilder, name: str) -> None:
+    from aiida.engine import run_get_node
+
+    _, node = run_get_node(builder)
+    made = node.base.links.get_outgoing(link_type=(LinkType.CREATE, LinkType.RETURN))
+    for link in made.all():
+        click.echo(f'{link.link_label.replace("__", "."):32} <{link.node.pk}>')
+    if not node.is_finished_ok:
+        click.echo(f'{name} <{node.pk}> failed: {node.exit_message or node.exception}', err=True)
+        sys.exit(1)
+    click.echo(f'{name} <{node.pk}> is done: `aiida-mlip-ins report {node.pk}`')

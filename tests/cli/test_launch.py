@@ -1,0 +1,184 @@
+"""What `launch` refuses, before anything is stored, and what it says."""
+
+import re
+
+import ase.io
+import pytest
+from aiida import orm
+from click.testing import CliRunner
+
+from aiida_mlip_ins.cli.main import main
+
+CODES = ('--pw-code', 'pw@localhost')
+
+
+@pytest.fixture
+def cif(tmp_path, brucite):
+    path = tmp_path / 'brucite.cif'
+    ase.io.write(path, brucite)
+    return str(path)
+
+
+@pytest.fixture
+def refused():
+    """Return a function that runs the command line and returns what it refused with."""
+
+    def run(*words):
+        before = orm.QueryBuilder().append(orm.Node).count()
+        result = CliRunner().invoke(main, ['launch', *map(str, words)])
+        assert result.exit_code == 2, result.output
+        assert 'Traceback' not in result.output
+        assert orm.QueryBuilder().append(orm.Node).count() == before
+        return result.output
+
+    return run
+
+
+def test_all_problems_are_listed_at_once(refused, pw_code):
+    said = refused(
+        'pw-pressure-scan', 'missing.cif', '--pressures', '1.5,0,-1', '--pressure', '0',
+        '--pw-code', 'nope@localhost', '--protocol', 'fst',
+    )  # fmt: skip
+    assert "'missing.cif' is neither a file nor the PK, UUID or label of a node" in said
+    assert 'negative values are not supported: [-1.0] GPa' in said
+    assert 'given more than once: [0.0] GPa' in said
+    assert 'ascending order' in said
+    assert "there is no code 'nope@localhost'" in said
+    assert 'pw@localhost' in said
+    assert "unknown protocol 'fst' (did you mean 'fast'?)" in said
+
+
+def test_no_pressure(refused, cif, pw_code):
+    assert 'at least one value in GPa' in refused('pw-pressure-scan', cif, *CODES)
+
+
+def test_a_pressure_that_is_no_number(refused, cif):
+    said = refused('pw-pressure-scan', cif, '--pressures', '0,much')
+    assert "'0,much' is not a number, or numbers separated by commas" in said
+
+
+def test_partial_occupancy(refused, tmp_path, cif, pw_code, engine_code):
+    text = (tmp_path / 'brucite.cif').read_text()
+    path = tmp_path / 'partial.cif'
+    path.write_text(re.sub(r'(\n\s+Mg\s.*?)1\.0+(\s*\n)', r'\g<1>0.5\g<2>', text, count=1))
+    assert path.read_text() != text
+    said = refused('chain', path, '--pressures', '0')
+    assert 'partly occupied' in said
+
+
+def test_no_hydrogen(refused, tmp_path, brucite, pw_code, engine_code):
+    del brucite[[atom.index for atom in brucite if atom.symbol == 'H']]
+    path = tmp_path / 'without.cif'
+    ase.io.write(path, brucite)
+    assert 'no hydrogen' in refused('chain', path, '--pressures', '0')
+
+
+def test_overlapping_atoms_and_a_slab(refused, tmp_path, brucite, pw_code):
+    brucite.positions[1] = brucite.positions[2] + 0.1
+    brucite.pbc = (True, True, False)
+    path = tmp_path / 'slab.xyz'
+    ase.io.write(path, brucite)
+    said = refused('pw-pressure-scan', path, '--pressures', '0')
+    assert 'not periodic along c' in said
+    assert 'atoms overlap' in said
+
+
+def test_an_element_without_a_pseudopotential(
+    refused, tmp_path, brucite, pw_code, pseudo_family, aiida_localhost
+):
+    brucite.symbols[0] = 'Fe'
+    path = tmp_path / 'iron.cif'
+    ase.io.write(path, brucite)
+    said = refused(
+        'pw-pressure-scan', path, '--pressures', '0', '--pseudo-family', pseudo_family.label
+    )
+    assert 'no pseudopotential for Fe' in said
+
+
+def test_a_code_with_the_wrong_plugin(refused, cif, engine_code, pseudo_family):
+    said = refused(
+        'pw-pressure-scan', cif, '--pressures', '0', '--pw-code', 'mlip-ins-engines@localhost'
+    )
+    assert "is for the plugin 'mlip_ins.mace_train', but pw.x" in said
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (
+            'kpoint_distance: 0.3',
+            "unknown key 'kpoint_distance' (did you mean 'kpoints_distance'?)",
+        ),
+        ('- a\n- b', 'has no keys at its top level'),
+        ('a: [', 'is not YAML'),
+    ],
+)
+def test_bad_overrides(refused, cif, pw_code, tmp_path, text, message):
+    path = tmp_path / 'overrides.yaml'
+    path.write_text(text)
+    said = refused('pw-pressure-scan', cif, '--pressures', '0', '--overrides', path)
+    assert message in said
+
+
+def test_a_model_file_that_is_none(refused, cif, engine_code):
+    assert 'is not a model of mace' in refused('inspect-model', cif)
+
+
+def test_a_model_file_in_place_of_a_node(refused, cif, engine_code, tmp_path):
+    path = tmp_path / 'some.model'
+    path.write_bytes(b'x')
+    said = refused('mace-pressure-scan', cif, '--model', path, '--pressures', '0')
+    assert f'launch inspect-model {path}' in said
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda frame: frame.arrays.pop('REF_forces'), 'forces'),
+        (lambda frame: frame.info.update(REF_energy=float('nan')), 'nan'),
+        (lambda frame: frame.info.update(REF_energy=-3e7), 'is the unit ev?'),
+    ],
+    ids=['no forces', 'NaN', 'wrong units'],
+)
+def test_bad_datasets(refused, tmp_path, brucite, engine_code, change, message):
+    brucite.info['REF_energy'] = -100.0
+    brucite.arrays['REF_forces'] = brucite.positions * 0
+    change(brucite)
+    path = tmp_path / 'frames.xyz'
+    ase.io.write(path, brucite, format='extxyz')
+    assert 'say with --method' in refused('train', path)
+    assert message in refused('train', path, '--method', 'test').lower()
+
+
+def test_a_node_of_another_type_and_an_ambiguous_label(refused, engine_code, aiida_profile):
+    number = orm.Int(3).store()
+    said = refused('ins', number.pk)
+    assert f'<{number.pk}> is a Int, but a ForceConstantsData is needed here' in said
+    for _ in range(2):
+        node = orm.Int(1)
+        node.label = 'twin'
+        node.store()
+    assert 'neither a file nor' in refused('ins', 'no such label')
+    from aiida_mlip_ins.cli.nodes import find_node
+
+    with pytest.raises(ValueError, match='several nodes have the label'):
+        find_node('twin')
+
+
+def test_valid_inputs_are_only_checked(cif, pw_code, pseudo_family):
+    before = orm.QueryBuilder().append(orm.Node).count()
+    words = [
+        'launch',
+        'pw-pressure-scan',
+        cif,
+        '--pressures',
+        '0,1.5',
+        '--pressure',
+        '3',
+        '--check',
+    ]
+    words += ['--pseudo-family', pseudo_family.label]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert 'inputs of PwPressureScanWorkChain are valid; nothing was stored' in result.output
+    assert orm.QueryBuilder().append(orm.Node).count() == before

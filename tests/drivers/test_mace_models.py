@@ -1,0 +1,172 @@
+"""The drivers that use a model: inspection, evaluation, relaxation."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ase
+import ase.io
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.engines, pytest.mark.slow]
+
+GPA = 160.21766208
+
+
+@pytest.fixture(scope='module')
+def evaluated(
+    run_driver: Callable,
+    tmp_path_factory: pytest.TempPathFactory,
+    toy_model: Path,
+    toy_frames: list[ase.Atoms],
+    evaluate_settings: dict[str, Any],
+) -> tuple[dict[str, Any], list[ase.Atoms], list[ase.Atoms]]:
+    """Return results, labelled frames, and frames strained by +-1e-4 along each Voigt component.
+
+    Toy frames of two atoms come first, then one supercell, then the strained copies of frame 1.
+    """
+    folder = tmp_path_factory.mktemp('evaluate')
+    shutil.copy(toy_model, folder / 'model.model')
+    frames = [frame.copy() for frame in toy_frames]
+    for frame in frames:
+        frame.calc = None
+    frames.append(frames[1].repeat((2, 1, 1)))
+    for row, column in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)):
+        for sign in (1, -1):
+            strain = np.zeros((3, 3))
+            strain[row, column] += 0.5e-4 * sign
+            strain[column, row] += 0.5e-4 * sign
+            strained = frames[1].copy()
+            strained.set_cell(strained.cell.array @ (np.eye(3) + strain), scale_atoms=True)
+            frames.append(strained)
+    ase.io.write(folder / 'frames.xyz', frames, format='extxyz')
+    inputs = {'parameters': evaluate_settings, 'model': 'model.model', 'frames': 'frames.xyz'}
+    results = run_driver('mace_evaluate', folder, inputs)
+    assert 'kind' not in results, results
+    return results, ase.io.read(folder / 'labelled.xyz', index=':'), frames
+
+
+def test_evaluate_keeps_order_and_info(evaluated: tuple[Any, ...]) -> None:
+    """Frames come back in their order with what they said of themselves."""
+    results, labelled, frames = evaluated
+    assert results['n_frames'] == len(frames) == len(labelled)
+    assert [frame.info['index'] for frame in labelled] == list(range(len(frames)))
+    for new, old in zip(labelled, frames, strict=True):
+        assert new.info['source'] == old.info['source']
+        np.testing.assert_allclose(new.positions, old.positions, atol=1e-7)
+
+
+def test_evaluate_replaces_labels(evaluated: tuple[Any, ...]) -> None:
+    """The labels are the model's, close to but not the ones that were there."""
+    _, labelled, frames = evaluated
+    new, old = labelled[3].arrays['REF_forces'], frames[3].arrays['REF_forces']
+    assert 0 < np.abs(new - old).mean() < 0.05
+
+
+def test_supercell_is_twice_the_cell(evaluated: tuple[Any, ...]) -> None:
+    """Batches of frames of different sizes are taken apart as they were put together."""
+    _, labelled, _ = evaluated
+    cell, supercell = labelled[1], labelled[22]
+    assert supercell.info['REF_energy'] == pytest.approx(2 * cell.info['REF_energy'], abs=1e-9)
+    np.testing.assert_allclose(
+        supercell.arrays['REF_forces'][:2], cell.arrays['REF_forces'], atol=1e-7
+    )
+    np.testing.assert_allclose(supercell.info['REF_stress'], cell.info['REF_stress'], atol=1e-9)
+
+
+def test_stress_is_the_derivative_of_the_energy(evaluated: tuple[Any, ...]) -> None:
+    """Sign, unit and order of the stress: (1/V) dE/d(strain), tension positive."""
+    _, labelled, frames = evaluated
+    energies = np.array([frame.info['REF_energy'] for frame in labelled[23:]])
+    slopes = (energies[0::2] - energies[1::2]) / 2e-4 / frames[1].get_volume()
+    np.testing.assert_allclose(labelled[1].info['REF_stress'], slopes, atol=1e-5)
+    assert np.abs(slopes).min() > 1e-3
+
+
+def test_model_file_that_is_none(run_driver: Callable, tmp_path: Path) -> None:
+    """A file that torch cannot read is an unreadable model, not a crash."""
+    (tmp_path / 'model.model').write_text('not a model')
+    error = run_driver('mace_inspect', tmp_path, {'model': 'model.model'})
+    assert error['kind'] == 'MODEL_UNREADABLE'
+    assert 'mace_run_train' in error['hint']
+
+
+@pytest.fixture(scope='module')
+def relaxed(
+    run_driver: Callable,
+    tmp_path_factory: pytest.TempPathFactory,
+    toy_model: Path,
+    relax_settings: dict[str, Any],
+) -> tuple[dict[str, Any], Path]:
+    """Return the relaxation of a distorted supercell at 10, -60 and 15 GPa."""
+    folder = tmp_path_factory.mktemp('relax')
+    shutil.copy(toy_model, folder / 'model.model')
+    crystal = ase.Atoms(
+        'NiAl', scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.46)], cell=[2.9, 2.9, 3.0], pbc=True
+    )
+    crystal.info['source'] = 'input'
+    ase.io.write(folder / 'structure.xyz', crystal, format='extxyz')
+    inputs = {
+        'parameters': relax_settings,
+        'model': 'model.model',
+        'structure': 'structure.xyz',
+        'pressures': [10.0, -60.0, 15.0],
+    }
+    return run_driver('mace_relax', folder, inputs), folder
+
+
+def test_relax_reaches_the_pressure(relaxed: tuple[dict[str, Any], Path]) -> None:
+    """Positive pressure compresses, and both limits are met."""
+    rows = relaxed[0]['pressures']
+    for row in (rows[0], rows[2]):
+        assert row['converged']
+        assert row['max_force_ev_per_angstrom'] <= 1e-4
+        assert row['stress_residual_gpa'] <= 1e-3
+    assert rows[2]['volume_angstrom3'] < rows[0]['volume_angstrom3']
+    slope = (rows[2]['energy_ev'] - rows[0]['energy_ev']) / (
+        rows[2]['volume_angstrom3'] - rows[0]['volume_angstrom3']
+    )
+    assert -15.0 < slope * GPA < -10.0
+
+
+def test_relax_keeps_the_space_group(relaxed: tuple[dict[str, Any], Path]) -> None:
+    """The start is tetragonal and polar, and its operations stay."""
+    results, _ = relaxed
+    assert results['spacegroup_before'] == 'P4mm (99)'
+    assert all(row['symmetry_kept'] for row in results['pressures'] if not row['diverged'])
+
+
+def test_cell_that_runs_away(relaxed: tuple[dict[str, Any], Path]) -> None:
+    """Under tension the crystal tears; the other pressures are kept under their own index."""
+    results, folder = relaxed
+    assert results['failure']['kind'] == 'CELL_DIVERGED'
+    assert 'at -60.0 GPa' in results['failure']['message']
+    assert 'volume_angstrom3' not in results['pressures'][1]
+    frames = ase.io.read(folder / 'relaxed.xyz', index=':')
+    assert [frame.info['pressure_index'] for frame in frames] == [0, 2]
+
+
+def test_relax_not_converged(
+    run_driver: Callable, tmp_path: Path, toy_model: Path, relax_settings: dict[str, Any]
+) -> None:
+    """Too few steps end with what was reached and a message that says how far it is."""
+    shutil.copy(toy_model, tmp_path / 'model.model')
+    crystal = ase.Atoms(
+        'NiAl', scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.46)], cell=[2.9, 2.9, 3.0], pbc=True
+    )
+    crystal.info['source'] = 'input'
+    ase.io.write(tmp_path / 'structure.xyz', crystal, format='extxyz')
+    inputs = {
+        'parameters': {**relax_settings, 'max_steps': 2, 'keep_symmetry': False},
+        'model': 'model.model',
+        'structure': 'structure.xyz',
+        'pressures': [10.0],
+    }
+    results = run_driver('mace_relax', tmp_path, inputs)
+    assert results['failure']['kind'] == 'NOT_CONVERGED'
+    assert 'after 2 steps' in results['failure']['message']
+    assert (tmp_path / 'relaxed.xyz').is_file()

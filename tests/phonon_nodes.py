@@ -1,0 +1,77 @@
+"""Nodes of phonons for tests, made from springs or from real DFT force constants."""
+
+from __future__ import annotations
+
+import numpy as np
+from aiida import orm
+from aiida_phonopy.data import ForceConstantsData
+from springs import Springs, brucite_cell, brucite_dft, spring_arrays
+
+from aiida_mlip_ins.calculations.functions.phonons import SOURCE, analyse_modes
+from aiida_mlip_ins.data.frames import DatasetData, FramesData
+
+PARAMETERS = {
+    'displacement_distance': 0.01, 'symprec': 1e-4, 'is_symmetry': True, 'primitive_cell': 'given',
+    'undisplaced': True, 'symmetrise': True, 'mesh': [2, 2, 2], 'gamma_centred': False,
+    'imaginary_tolerance': 1.0,
+}  # fmt: skip
+
+
+def spring_structure() -> orm.StructureData:
+    """Return brucite as the springs know it."""
+    return orm.StructureData(ase=brucite_cell())
+
+
+def dft_structure(pressure: str) -> orm.StructureData:
+    """Return brucite as DFT relaxed it at 0.0 or 1.5 GPa."""
+    return orm.StructureData(ase=brucite_dft(pressure)[0])
+
+
+def dft_force_constants(pressure: str) -> ForceConstantsData:
+    """Return DFT's force constants of the cell at 0.0 or 1.5 GPa."""
+    node = ForceConstantsData(
+        structure=dft_structure(pressure),
+        supercell_matrix=[1, 1, 1],
+        primitive_matrix=np.eye(3).tolist(),
+    )
+    node.set_force_constants(brucite_dft(pressure)[1])
+    return node
+
+
+def spring_force_constants(sign: float = 1.0) -> ForceConstantsData:
+    """Return force constants of springs; a negative sign makes every mode imaginary."""
+    arrays = spring_arrays()
+    node = ForceConstantsData(
+        structure=spring_structure(),
+        supercell_matrix=[3, 3, 2],
+        primitive_matrix=np.eye(3).tolist(),
+    )
+    node.set_force_constants(sign * arrays['force_constants'])
+    return node
+
+
+def dft_modes_nodes(pressure: str) -> tuple[orm.ArrayData, orm.Dict]:
+    """Return modes and summary of DFT at 0.0 or 1.5 GPa."""
+    parameters = {**PARAMETERS, 'mesh': [1, 1, 1], 'gamma_centred': True}
+    found = analyse_modes(dft_force_constants(pressure), orm.Dict(parameters))
+    return found['modes'], found['summary']
+
+
+def spring_dataset(frames: FramesData, residual: float = 0.0) -> DatasetData:
+    """Label displaced supercells with springs, as a labeller does it.
+
+    :param frames: the undisplaced supercell first.
+    :param residual: a force (eV/angstrom) on the first atom that does not depend on displacements.
+    """
+    given = frames.get_frames()
+    rest = given[0]
+    labelled = []
+    for index, frame in enumerate(given):
+        assert frame.info['source'] == SOURCE
+        forces = Springs().forces(frame, rest)
+        forces[0, 0] += residual
+        forces[1, 0] -= residual
+        frame.info.update(index=index, REF_energy=-100.0 * len(frame))
+        frame.arrays['REF_forces'] = forces
+        labelled.append(frame)
+    return DatasetData.from_frames(labelled, method='springs')

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from aiida_mlip_ins.science import broadening
+from aiida_mlip_ins.science.broadening import ResolutionSettings
+
+TOSCA = ResolutionSettings('TOSCA', 'AbINS', {})
+
+
+def test_tosca_has_the_width_that_abins_uses():
+    energy = np.array([0.0, 500.0, 1200.0, 3600.0])
+    expected = 2.5 + 0.005 * energy + 1e-7 * energy**2
+    assert broadening.sigma(TOSCA, energy) == pytest.approx(expected, rel=1e-9)
+    assert any('Dymkowski' in item for item in broadening.citation(TOSCA))
+
+
+@pytest.mark.parametrize('bin_width', [0.5, 1.0, 5.0])
+def test_area_is_conserved_also_at_the_ends(bin_width):
+    edges = np.arange(0, 1000 + bin_width / 2, bin_width)
+    intensity = np.random.default_rng(3).random((3, len(edges) - 1))
+    widths = broadening.sigma(TOSCA, (edges[1:] + edges[:-1]) / 2)
+    broad = broadening.broaden(edges, intensity, widths)
+    assert broad.sum(axis=1) == pytest.approx(intensity.sum(axis=1), rel=1e-12)
+    assert (broad >= 0).all()
+
+
+def test_a_line_becomes_a_gaussian_of_the_width_at_its_energy():
+    edges = np.arange(0.0, 2001.0)
+    centres = edges[:-1] + 0.5
+    for energy in (200, 1500):
+        line = np.zeros((1, 2000))
+        line[0, energy] = 1.0
+        widths = broadening.sigma(TOSCA, centres)
+        broad = broadening.broaden(edges, line, widths)[0]
+        mean = broad @ centres
+        assert mean == pytest.approx(centres[energy], abs=1e-9)
+        spread = np.sqrt(broad @ (centres - mean) ** 2)
+        # A bin is 1/cm wide itself, which adds a twelfth to the variance.
+        assert spread == pytest.approx(np.sqrt(widths[energy] ** 2 + 1 / 12), rel=1e-4)
+
+
+def test_a_width_far_below_a_bin_changes_nothing():
+    edges = np.arange(0.0, 101.0)
+    intensity = np.random.default_rng(4).random((2, 100))
+    found = broadening.broaden(edges, intensity, np.full(100, 1e-3))
+    assert found == pytest.approx(intensity, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (ResolutionSettings('TOSKA', 'AbINS', {}), "did you mean 'TOSCA'"),
+        (ResolutionSettings('TOSCA', 'abins', {}), "has no model 'abins' (valid: AbINS"),
+        (ResolutionSettings('TOSCA', 'AbINS', {'e_init': 3.0}), "unknown key 'e_init'"),
+        # resins 0.1.0 has the model but cannot evaluate it.
+        (ResolutionSettings('TOSCA', 'book', {}), 'resins refuses'),
+        (ResolutionSettings('IDEAL', 'triangle', {'fwhm': 1.0}), 'not a Gaussian'),
+    ],
+)
+def test_what_resins_cannot_do_is_said_before(settings, message):
+    assert message in '\n'.join(broadening.resolution_problems(settings, 'resolution'))
+
+
+def test_what_resins_can_do_has_no_problem():
+    assert broadening.resolution_problems(TOSCA, 'resolution') == []
+    copper = ResolutionSettings('Lagrange', 'AbINS', {'monochromator': 'Cu(331)'})
+    assert broadening.resolution_problems(copper, 'resolution') == []
+    fixed = ResolutionSettings('IDEAL', 'gaussian', {'sigma': 1.0})
+    assert broadening.resolution_problems(fixed, 'resolution') == []
+    assert broadening.sigma(fixed, np.array([5.0, 500.0])) == pytest.approx(8.0655439, rel=1e-6)

@@ -1,0 +1,131 @@
+"""The composition of the chain: what its builder makes and refuses, where it starts, how it ends."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from aiida import orm
+from aiida.engine.utils import instantiate_process
+from aiida.manage import get_manager
+
+from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
+from aiida_mlip_ins.workflows.pipeline_builder import input_problems
+from aiida_mlip_ins.workflows.protocols import PROTOCOLS
+
+PRESSURES = [0.0, 1.5]
+
+
+@pytest.fixture
+def arguments(brucite_structure, engine_code, pw_code, pseudo_family):
+    return {
+        'structure': brucite_structure,
+        'pressures': PRESSURES,
+        'engine_code': engine_code,
+        'pw_code': pw_code,
+        'overrides': {
+            link: {'pseudo_family': pseudo_family.label} for link in ('reference',)
+        },
+        'protocol': 'fast',
+    }
+
+
+@pytest.fixture
+def dataset(brucite):
+    brucite.info.update(REF_energy=-100.0, REF_stress=[0.0] * 6, source='rattle')
+    brucite.arrays['REF_forces'] = brucite.positions * 0
+    return DatasetData.from_frames([brucite], 'pw.x test')
+
+
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_every_protocol_makes_inputs_that_are_accepted(arguments, protocol):
+    arguments['protocol'] = protocol
+    family = arguments['overrides']['reference']['pseudo_family']
+    if protocol != 'fast':
+        arguments['overrides']['pw_scan'] = {'pseudo_family': family}
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    inputs = builder._inputs(prune=True)
+    assert input_problems(inputs, None) is None
+    assert builder.pressures.get_list() == PRESSURES
+    assert ('pw_quadratic_scan' in inputs) == (protocol == 'fast')
+    process = instantiate_process(get_manager().get_runner(), builder)
+    assert process.inputs.train.parameters['seed'] == builder.train.parameters['seed']
+
+
+def test_the_check_runs_one_pw_at_a_time_beside_the_training(arguments):
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    assert builder.pw_phonons.reference.max_concurrent.value == 1
+    assert builder.reference.max_concurrent.value == 2
+
+
+def test_everything_wrong_is_said_at_once(arguments):
+    arguments['pressures'] = [1.5, 0.0]
+    arguments['overrides']['train'] = {'parameters': {'learning_rat': 1}}
+    arguments['overrides']['ins'] = {'parameters': {'temperature': -1.0}}
+    with pytest.raises(ValueError, match='learning_rate') as error:
+        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    message = str(error.value)
+    assert 'pressure' in message
+    assert 'temperature' in message
+
+
+def test_an_unknown_link_in_the_overrides_names_the_nearest(arguments):
+    arguments['overrides']['samplin'] = {}
+    with pytest.raises(ValueError, match="did you mean 'sampling'"):
+        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+
+
+def test_an_unknown_protocol_names_the_valid_ones(arguments):
+    arguments['protocol'] = 'quick'
+    with pytest.raises(ValueError, match='balanced, fast, stringent'):
+        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+
+
+def test_without_dft_a_dataset_or_model_is_needed(arguments):
+    arguments['pw_code'] = None
+    with pytest.raises(ValueError, match='pw_code'):
+        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+
+
+def test_a_dataset_without_an_element_of_the_crystal_is_refused(arguments, dataset):
+    structure = orm.StructureData(ase=arguments['structure'].get_ase())
+    structure.append_atom(position=(1.5, 0.9, 2.4), symbols='Ca')
+    arguments.update(structure=structure, dataset=dataset, pw_code=None, check=False)
+    with pytest.raises(ValueError, match='dataset: no frame has Ca'):
+        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+
+
+def test_a_dataset_starts_at_the_training(arguments, dataset):
+    arguments.update(dataset=dataset, pw_code=None, check=False)
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    assert not process.needs_dataset()
+    assert process.needs_model()
+    assert not process.needs_dft_cells()
+    assert not process.has_pressure_to_check()
+
+
+def test_a_failed_pressure_is_named_at_the_end(arguments, dataset):
+    arguments.update(dataset=dataset, pw_code=None, check=False)
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    failed = SimpleNamespace(is_finished_ok=False, pk=7, exit_message='no luck', outputs={})
+    process._take_phonons('mace', failed, 1)
+    code = process.results()
+    assert code.status == HighPressureInsWorkChain.exit_codes.ERROR_SOME_PRESSURES_FAILED.status
+    assert 'phonons of mace at 1.5 GPa' in code.message
+    assert 'no luck' in code.message
+
+
+def test_two_ways_to_relax_are_refused(arguments):
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    inputs = dict(builder._inputs(prune=True))
+    inputs['pw_pressure_scan'] = inputs['pw_quadratic_scan']
+    assert 'not both' in input_problems(inputs, None)
+    del inputs['pw_pressure_scan'], inputs['pw_quadratic_scan'], inputs['sampling']
+    message = input_problems(inputs, None)
+    assert 'pw_quadratic_scan' in message
+    assert 'sampling' in message
