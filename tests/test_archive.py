@@ -25,8 +25,8 @@ print(len(frames_of(run)), len(pseudos_of(run)))
 
 
 @pytest.mark.slow
-def test_report_from_an_imported_archive_is_the_same(brucite, presto, tmp_path):
-    run = build_run(brucite)
+def test_report_from_an_imported_archive_is_the_same(aiida_profile, presto, tmp_path):
+    run = build_run()
     here = tmp_path / 'here'
     write_report(run, here)
     archive = tmp_path / 'run.aiida'

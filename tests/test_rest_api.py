@@ -62,8 +62,8 @@ def wait_for(url: str, process: subprocess.Popen) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which('curl'), reason='needs curl')
-def test_page_runs_as_it_stands(brucite, server, tmp_path):
-    run = build_run(brucite)
+def test_page_runs_as_it_stands(server, tmp_path):
+    run = build_run()
     blocks = re.findall(r'^```bash\n(.*?)^```', PAGE.read_text(), re.MULTILINE | re.DOTALL)
     script = '\n'.join(blocks).replace('http://127.0.0.1:5000/api/v4', server)
     assert server in script

@@ -1,4 +1,4 @@
-"""The CalcJob that all engine jobs share: a driver shipped with the job, run by a foreign Python."""
+"""The CalcJob that all engine jobs share: its driver travels with it to a foreign Python."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def validate_engine_code(value: orm.AbstractCode, _: Any) -> str | None:
     plugin = value.default_calc_job_plugin
     if plugin and not plugin.startswith('mlip_ins.'):
         return (
-            f"code: '{value.full_label}' is a code for the plugin '{plugin}', but this job needs the "
-            'Python of the engines environment; `aiida-mlip-ins setup` makes one.'
+            f"code: '{value.full_label}' is a code for the plugin '{plugin}', but this job needs "
+            'the Python of the engines environment; `aiida-mlip-ins setup` makes one.'
         )
     return None

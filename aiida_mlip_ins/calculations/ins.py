@@ -12,6 +12,7 @@ from aiida.engine import CalcJobProcessSpec
 from aiida_phonopy.data import ForceConstantsData
 
 from aiida_mlip_ins.calculations.base import EngineCalculation
+from aiida_mlip_ins.calculations.functions.phonons import arrays_of
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.drivers.ins import FORCE_CONSTANTS, INTENSITIES
 from aiida_mlip_ins.science.ins import InsSettings
@@ -92,17 +93,6 @@ def validate_force_constants(value: ForceConstantsData, _: Any) -> str | None:
 
 def pack_force_constants(node: ForceConstantsData) -> bytes:
     """Return force constants and crystal as an ``npz`` file without pickled objects."""
-    arrays = {
-        'cell': np.array(node.cell, dtype=float),
-        'positions': np.array(node.positions, dtype=float),
-        'symbols': np.array(node.symbols, dtype=str),
-        'masses': np.array(node.masses, dtype=float),
-        'supercell_matrix': np.array(node.supercell_matrix, dtype=float),
-        'primitive_matrix': np.array(node.primitive_matrix, dtype=float),
-        'force_constants': node.force_constants,
-    }
-    if node.has_nac_parameters():
-        arrays |= {'born': node.born_charges, 'dielectric': node.dielectric}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **arrays_of(node))
     return buffer.getvalue()

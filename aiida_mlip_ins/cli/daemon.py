@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 import click
 
+TIMEOUT_S = 60
+"""Of answers from the daemon, which are slow where all processors compute."""
+
 
 @contextmanager
 def running_daemon(workers: int = 1) -> Iterator[tuple[bool, Callable[[], None]]]:
@@ -21,7 +24,7 @@ def running_daemon(workers: int = 1) -> Iterator[tuple[bool, Callable[[], None]]
     started = not client.is_daemon_running
     if started:
         try:
-            client.start_daemon(number_workers=workers)
+            client.start_daemon(number_workers=workers, timeout=TIMEOUT_S)
         except DaemonException as error:
             raise click.ClickException(
                 f'the daemon did not start: {error}\nIts log: {client.daemon_log_file}'
@@ -38,4 +41,7 @@ def running_daemon(workers: int = 1) -> Iterator[tuple[bool, Callable[[], None]]
         yield started, check
     finally:
         if started and client.is_daemon_running:
-            client.stop_daemon(wait=True)
+            try:
+                client.stop_daemon(wait=True, timeout=TIMEOUT_S)
+            except DaemonException as error:
+                click.echo(f'The daemon may still run ({error}): `verdi daemon stop`.', err=True)

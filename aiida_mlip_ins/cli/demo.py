@@ -13,6 +13,7 @@ import yaml
 
 from aiida_mlip_ins.cli import options
 from aiida_mlip_ins.cli.environments import BuildError
+from aiida_mlip_ins.cli.installation import ENGINES_LABEL, PW_LABEL
 from aiida_mlip_ins.cli.setup import Wishes, run_setup, show
 
 if TYPE_CHECKING:
@@ -115,13 +116,13 @@ def make_builder(protocol: str | None, overrides: Path | None) -> Any:
         return HighPressureInsWorkChain.get_builder_from_protocol(
             structure=_crystal(settings['crystal']),
             pressures=settings['pressures'],
-            pw_code='pw@localhost',
-            engine_code='mlip-ins-engines@localhost',
+            engine_code=f'{ENGINES_LABEL}@localhost',
+            pw_code=f'{PW_LABEL}@localhost',
             protocol=protocol or settings['protocol'],
             overrides=yaml.safe_load(overrides.read_text()) if overrides else None,
         )
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.ClickException(str(error)) from None
 
 
 def submit(builder: Any) -> int:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import click
 
 from aiida_mlip_ins import __version__
@@ -16,6 +20,11 @@ from aiida_mlip_ins.cli.status import status
 @click.version_option(__version__)
 def main() -> None:
     """From a crystal to its INS spectra under pressure, with DFT, MACE and AiiDA."""
+    # AiiDA looks for `verdi` when it is imported, on a PATH that has it only where the environment
+    # was activated
+    scripts = str(Path(sys.executable).parent)
+    if scripts not in os.environ.get('PATH', '').split(os.pathsep):
+        os.environ['PATH'] = f'{scripts}{os.pathsep}{os.environ.get("PATH", "")}'
 
 
 for command in (setup, demo, launch, status, report):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 import click
@@ -41,7 +42,10 @@ def ensure(name: str) -> bool:
     """
     from aiida.manage.configuration import get_config, load_profile, reset_config
 
-    if name in get_config(create=True).profile_names:
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Creating AiiDA configuration folder')
+        names = get_config(create=True).profile_names
+    if name in names:
         load_profile(name)
         return False
     command = [sys.executable, '-m', 'aiida', 'presto', '--use-zeromq', '-n', '-p', name]

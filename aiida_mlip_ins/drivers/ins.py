@@ -82,18 +82,11 @@ def read_force_constants(path: Path) -> Any:
     """Return a phonopy object with the force constants of an ``npz`` file."""
     with np.load(path, allow_pickle=False) as file:
         content = dict(file)
-    nac = {name: content.pop(name) for name in ('born', 'dielectric') if name in content}
     content['symbols'] = [str(symbol) for symbol in content['symbols']]
     try:
-        phonon = phonons.make_phonopy(**content)
+        return phonons.make_phonopy(**content)
     except ValueError as error:
         raise DriverError('BAD_INPUT', str(error)) from error
-    if nac:
-        from phonopy.physical_units import get_physical_units
-
-        units = get_physical_units()
-        phonon.nac_params = {**nac, 'factor': units.Hartree * units.Bohr}
-    return phonon
 
 
 def excluded_modes(

@@ -155,7 +155,7 @@ def failure(
         where = '; '.join(f'at {row["pressure_gpa"]} GPa {row["diverged"]}' for row in diverged)
         return {
             'kind': 'CELL_DIVERGED',
-            'message': f'the cell ran away: {where}',
+            'message': where,
             'hint': 'The model was not trained on such volumes: add frames of a volume scan and of '
             'relaxation paths at these pressures to its dataset.',
         }

@@ -22,6 +22,7 @@ from aiida_mlip_ins.science.settings import build
 from aiida_mlip_ins.science.training import (
     STRESS_LOSSES,
     TrainSettings,
+    force_weights,
     split_problems,
     train_problems,
 )
@@ -106,7 +107,18 @@ def read(job: Job) -> tuple[TrainSettings, list[Atoms], dict[str, float]]:
         found.append("parameters.loss: mace replays with the loss 'universal' alone")
     if found:
         raise DriverError('BAD_INPUT', '; '.join(found))
+    weigh(settings, frames)
     return settings, frames, isolated
+
+
+def weigh(settings: TrainSettings, frames: list[Atoms]) -> None:
+    """Give the forces of each frame their weight, where the dataset does not give one."""
+    if settings.force_scale is None:
+        return
+    forces = [frame.arrays[dataset.FORCES] for frame in frames]
+    weights = force_weights(forces, settings.force_scale, settings.force_weight_ratio or 1.0)
+    for frame, weight in zip(frames, weights, strict=True):
+        frame.info.setdefault('config_forces_weight', float(weight))
 
 
 def of(frame: Atoms) -> str:

@@ -6,10 +6,10 @@ Nothing of mace is imported here, so that training starts at once.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ PASSED_ON = (
     'REF_energy', 'REF_stress', 'config_weight', 'config_energy_weight', 'config_forces_weight',
     'config_stress_weight',
 )  # fmt: skip
-POLL = 0.3
+POLL = 0.5
 
 
 def write_frames(path: Path, frames: Sequence[ase.Atoms]) -> None:
@@ -120,6 +120,8 @@ class Training:
         self.log = job.folder / 'results' / f'{NAME}_run-{settings.seed}_train.txt'
         self.interrupted = False
         self._reported = 0
+        self._read = 0
+        self._entries: list[dict[str, Any]] = []
         self.process = self._start(words)
 
     def _start(self, words: list[str]) -> subprocess.Popen[bytes]:
@@ -129,8 +131,15 @@ class Training:
             )
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return what the training has logged so far."""
-        return parse_log(self.log.read_text()) if self.log.is_file() else []
+        """Return what the training has logged so far; only what is new is read."""
+        if self.log.is_file():
+            with self.log.open('rb') as handle:
+                handle.seek(self._read)
+                new = handle.read()
+            whole = new[: new.rfind(b'\n') + 1]
+            self._read += len(whole)
+            self._entries.extend(parse_log(whole.decode()))
+        return self._entries
 
     def wait(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Follow the training to its end; one that has become NaN is stopped.
@@ -142,10 +151,10 @@ class Training:
         try:
             meanwhile()
             while self.process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(timeout=POLL)
                 if self._follow():
                     self.stop()
-                time.sleep(POLL)
-            self._follow()
         except Interrupted as error:
             write_interruption(self.job.folder, str(error))
             self.interrupted = True
@@ -190,9 +199,13 @@ class Training:
         ]
         if not epochs:
             return
+        self.entries()
+        log = self.log.read_bytes()[: self._read]
         words = [word for word in self.words if not word.startswith('--max_num_epochs')]
         self.process = self._start([*words, f'--max_num_epochs={max(epochs)}', '--restart_latest'])
         self.process.wait()
+        # The restart validates once more and appends that to the log as if before any training.
+        self.log.write_bytes(log)
 
     def model_path(self) -> Path | None:
         """Return the model of the last stage that was run, ``None`` if there is no model."""

@@ -26,4 +26,6 @@ class MaceRelaxParser(EngineParser):
         self.out('trajectory', FramesData(temporary / 'trajectory.xyz'))
         if failure is None:
             return None
-        return self._exit(failure['kind'], f'{failure["message"]} {failure["hint"]}'.strip())
+        return self._exit(
+            failure['kind'], '. '.join(filter(None, (failure['message'], failure['hint'])))
+        )

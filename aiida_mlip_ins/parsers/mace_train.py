@@ -11,7 +11,12 @@ from aiida.engine import ExitCode
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.parsers.base import EngineParser
-from aiida_mlip_ins.science.training_report import CURVE_UNITS, learning_curve, parse_log
+from aiida_mlip_ins.science.training_report import (
+    CURVE_UNITS,
+    learning_curve,
+    parse_log,
+    validations,
+)
 
 HEAD = 'Default'
 
@@ -24,8 +29,9 @@ class MaceTrainParser(EngineParser):
         failure = results.pop('failure')
         description = results.get('model')
         log = temporary / 'training.jsonl'
-        if log.is_file() and (failure is None or parse_log(log.read_text())):
-            self._learning_curve(log.read_text(), results['stage_two_start'])
+        entries = parse_log(log.read_text()) if failure is None or log.is_file() else []
+        if failure is None or validations(entries, HEAD):
+            self._learning_curve(entries, results['stage_two_start'])
         if description is not None:
             self.out(
                 'model',
@@ -36,11 +42,13 @@ class MaceTrainParser(EngineParser):
             self.out('predictions', DatasetData(temporary / 'predictions.xyz', method=method))
         if failure is None:
             return None
-        return self._exit(failure['kind'], f'{failure["message"]} {failure["hint"]}'.strip())
+        return self._exit(
+            failure['kind'], '. '.join(filter(None, (failure['message'], failure['hint'])))
+        )
 
-    def _learning_curve(self, text: str, stage_two_start: int | None) -> None:
+    def _learning_curve(self, entries: list[dict[str, Any]], stage_two_start: int | None) -> None:
         node = orm.ArrayData()
-        for name, values in learning_curve(parse_log(text), HEAD, stage_two_start).items():
+        for name, values in learning_curve(entries, HEAD, stage_two_start).items():
             node.set_array(name, values)
         node.base.attributes.set('units', CURVE_UNITS)
         self.out('learning_curve', node)

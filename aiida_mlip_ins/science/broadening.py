@@ -59,7 +59,7 @@ def resolution_problems(settings: ResolutionSettings, where: str) -> list[str]:
         return found
     try:
         sigma(settings, np.array([100.0]))
-    except Exception as error:
+    except ValueError as error:
         return [
             f'{where}: resins refuses {settings.instrument} with the model {settings.model} and '
             f'{settings.arguments}: {error}'
@@ -70,10 +70,18 @@ def resolution_problems(settings: ResolutionSettings, where: str) -> list[str]:
 def sigma(settings: ResolutionSettings, energy: np.ndarray) -> np.ndarray:
     """Return the standard deviation (n,) in 1/cm of the resolution at each energy (n,) in 1/cm.
 
-    :raises ValueError: if the model has no Gaussian width, or not a positive one everywhere.
+    :raises ValueError: if the model cannot be evaluated, has no Gaussian width, or not a positive
+        one everywhere.
     """
     points = (np.asarray(energy, dtype=float) / PER_CM_PER_MEV)[:, None]
-    found = _model(settings).get_characteristics(points)
+    try:
+        found = _model(settings).get_characteristics(points)
+    except Exception as error:
+        # resins 0.1.0 asserts that widths are positive, and has models that it cannot evaluate.
+        raise ValueError(
+            f'resins cannot evaluate it from {np.min(energy):g} to {np.max(energy):g} 1/cm '
+            f'({type(error).__name__}: {error})'
+        ) from error
     if 'sigma' not in found:
         raise ValueError(f'its shape is not a Gaussian: {", ".join(found)}')
     widths: np.ndarray = np.broadcast_to(found['sigma'], len(points)) * PER_CM_PER_MEV

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
 
 from aiida_mlip_ins.science.units import GPA_PER_EV_PER_ANGSTROM3
 
@@ -108,7 +110,9 @@ def _fit(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the parameters and their standard errors (NaN where the points leave no freedom)."""
     try:
-        values, covariance = curve_fit(function, x, y, p0=start, maxfev=20000)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', OptimizeWarning)
+            values, covariance = curve_fit(function, x, y, p0=start, maxfev=20000)
     except RuntimeError as error:
         raise ValueError(f'the fit of the equation of state failed: {error}') from error
     if values[-2] <= 0:

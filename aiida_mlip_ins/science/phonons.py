@@ -105,6 +105,8 @@ def make_phonopy(
     supercell_matrix: np.ndarray,
     primitive_matrix: np.ndarray,
     force_constants: np.ndarray,
+    born: np.ndarray | None = None,
+    dielectric: np.ndarray | None = None,
 ) -> Phonon:
     """Return a phonopy object that holds force constants, with no symmetry search.
 
@@ -115,9 +117,12 @@ def make_phonopy(
     :param supercell_matrix: (3, 3) integers.
     :param primitive_matrix: (3, 3).
     :param force_constants: (n_primitive or n_supercell, n_supercell, 3, 3), eV/angstrom^2.
+    :param born: Born effective charges (n_primitive, 3, 3) in e, for the non-analytical correction.
+    :param dielectric: high-frequency dielectric tensor (3, 3), likewise.
     :raises ValueError: if the force constants are not finite or of another shape.
     """
     from phonopy import Phonopy
+    from phonopy.physical_units import get_physical_units
     from phonopy.structure.cells import PhonopyAtoms
 
     atoms = PhonopyAtoms(cell=cell, positions=positions, symbols=list(symbols), masses=masses)
@@ -136,6 +141,10 @@ def make_phonopy(
     if not np.isfinite(force_constants).all():
         raise ValueError('the force constants hold numbers that are not finite')
     phonon.force_constants = force_constants
+    if born is not None and dielectric is not None:
+        units = get_physical_units()
+        factor = units.Hartree * units.Bohr
+        phonon.nac_params = {'born': born, 'dielectric': dielectric, 'factor': factor}
     return phonon
 
 

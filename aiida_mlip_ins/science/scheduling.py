@@ -9,25 +9,33 @@ import spglib
 from ase import Atoms
 from numpy.typing import NDArray
 
+from aiida_mlip_ins.science.sampling import folded_mesh
+
 SAME_CELL = 0.1
 """Reciprocal lengths within this fraction: the same cell, strained."""
 
 
 def kpoint_meshes(frames: Sequence[Atoms], distance: float) -> list[tuple[int, int, int]]:
-    """Return the k-point mesh of each frame, the same one for all strained copies of a cell.
+    """Return the k-point mesh of each frame, the same points for all that train one potential.
 
     A mesh is the smallest whose points are at most ``distance`` apart, ``ceil(|b_i| / distance)``
     as in aiida-quantumespresso. Frames of one composition whose reciprocal lengths agree within
     :data:`SAME_CELL` share the mesh of the first of them: a mesh that jumps with a small strain
-    puts a step into the energies and stresses that a potential is trained on.
+    puts a step into the energies and stresses that a potential is trained on. For the same reason
+    a supercell (``info['matrix']``) has the mesh of its unit cell, folded.
 
     :param distance: 1/angstrom, with the factor 2 pi.
+    :raises ValueError: for a supercell onto which the mesh of its unit cell does not fold.
     """
     groups: list[tuple[str, NDArray[np.float64], tuple[int, int, int]]] = []
     meshes = []
     for frame in frames:
-        lengths = 2 * np.pi * np.linalg.norm(np.linalg.inv(frame.cell.array), axis=0)
-        formula = frame.get_chemical_formula()
+        given = frame.info.get('matrix', np.eye(3))
+        # Extended XYZ turns the text of nine integers into an array.
+        matrix = np.array(given.split() if isinstance(given, str) else given, int).reshape(3, 3)
+        unit_cell = np.linalg.solve(matrix, frame.cell.array)
+        lengths = 2 * np.pi * np.linalg.norm(np.linalg.inv(unit_cell), axis=0)
+        formula = frame.get_chemical_formula(empirical=True)
         shared = next(
             (
                 mesh
@@ -40,7 +48,7 @@ def kpoint_meshes(frames: Sequence[Atoms], distance: float) -> list[tuple[int, i
             first, second, third = (max(1, int(np.ceil(round(x / distance, 5)))) for x in lengths)
             shared = (first, second, third)
             groups.append((formula, lengths, shared))
-        meshes.append(shared)
+        meshes.append(folded_mesh(matrix.tolist(), shared))
     return meshes
 
 

@@ -6,8 +6,11 @@ Names follow our vocabulary, not mace's; ``mace_arguments`` passes on what has n
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from aiida_mlip_ins.science.settings import problems, setting
 
@@ -113,6 +116,18 @@ class TrainSettings:
         maximum=1.0,
         optional=True,
     )
+    force_scale: float | None = setting(
+        'Root mean square force below which frames count alike; above, the weight of their forces '
+        'falls off as its square. All count alike if not given.',
+        'eV/angstrom',
+        above=0.0,
+        optional=True,
+    )
+    force_weight_ratio: float | None = setting(
+        'Largest ratio between the weights of two frames, needed with force_scale.',
+        minimum=1.0,
+        optional=True,
+    )
     stage_two_start: int | None = setting(
         'Epoch at which the second stage starts.', minimum=1, optional=True
     )
@@ -201,6 +216,8 @@ def train_problems(values: Mapping[str, Any], where: str) -> list[str]:
             for name in arguments
             if name in RESERVED_ARGUMENTS
         )
+    if values.get('force_scale') is not None and values.get('force_weight_ratio') is None:
+        found.append(f"{where}: 'force_weight_ratio' is missing, it is needed with 'force_scale'")
     if values.get('stage_two_start') is None:
         return found
     found.extend(
@@ -215,6 +232,26 @@ def train_problems(values: Mapping[str, Any], where: str) -> list[str]:
             'so the second stage would never start'
         )
     return found
+
+
+def force_weights(
+    forces: Sequence[NDArray[np.float64]], scale: float, ratio: float
+) -> NDArray[np.float64]:
+    """Return loss weights that stop frames with large forces from drowning the curvature.
+
+    ``w = 1 / (f^2 + scale^2)``, f being the root mean square force component of a frame; the
+    weights have mean 1. A frame's is written to ``info['config_forces_weight']``, which
+    mace_run_train multiplies into its squared force error.
+
+    :param forces: per frame (n, 3) in eV/angstrom.
+    :param scale: eV/angstrom.
+    :param ratio: largest ratio of a weight to the smallest.
+    :return: (number of frames,).
+    """
+    square = np.array([np.mean(np.square(f)) for f in forces])
+    weights = 1.0 / (square + scale**2)
+    weights = np.minimum(weights, ratio * weights.min())
+    return weights / weights.mean()
 
 
 def split_problems(splits: Mapping[str, int], settings: Mapping[str, Any], where: str) -> list[str]:

@@ -10,8 +10,9 @@ from aiida.engine import ProcessBuilder
 
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.model import MaceModelData, model_problems
-from aiida_mlip_ins.data.structure import structure_problems
-from aiida_mlip_ins.science.sampling import sampling_problems
+from aiida_mlip_ins.data.structure import structure_problems, to_atoms
+from aiida_mlip_ins.science.sampling import folded_mesh, sampling_problems
+from aiida_mlip_ins.science.scheduling import kpoint_meshes
 from aiida_mlip_ins.science.settings import nearest
 from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
@@ -320,4 +321,20 @@ def input_problems(inputs: Mapping[str, Any], _: Any) -> str | None:
         sections = inputs['sampling'].get_dict()
         sections.pop('splits', None)
         found += sampling_problems(sections)
+        found += _folding_problems(sections, inputs)
     return '\n'.join(found) or None
+
+
+def _folding_problems(sections: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
+    """Return the supercells that cannot have the k-points of the crystal."""
+    if 'reference' not in inputs:
+        return []
+    crystal = to_atoms(inputs['structure'])
+    mesh = kpoint_meshes([crystal], inputs['reference']['kpoints_distance'].value)[0]
+    found = []
+    for matrix in sections.get('supercell', {}).get('matrices', []):
+        try:
+            folded_mesh(matrix, mesh)
+        except ValueError as error:
+            found.append(f'sampling.supercell.matrices: {error}')
+    return found

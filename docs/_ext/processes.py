@@ -16,8 +16,9 @@ from typing import Any
 
 from aiida.engine.processes.ports import PortNamespace
 from docutils import nodes
-from docutils.parsers.rst import Directive, directives
+from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
 
 from aiida_mlip_ins.workflows.protocols import _read, load_protocol
 
@@ -25,7 +26,7 @@ PREFIX = 'mlip_ins.'
 FOREIGN = ('metadata', 'options', 'settings', 'handler_overrides')
 
 
-class MarkdownDirective(Directive):
+class MarkdownDirective(SphinxDirective):
     """A directive whose content is Markdown that a subclass writes."""
 
     def markdown(self) -> Iterator[str]:
@@ -33,7 +34,8 @@ class MarkdownDirective(Directive):
         raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
-        """Parse the lines where the directive stands."""
+        """Parse the lines where the directive stands, in every build: the code may have changed."""
+        self.env.note_reread()
         container = nodes.container()
         lines = StringList(list(self.markdown()), source=f'<{self.name}>')
         self.state.nested_parse(lines, self.content_offset, container)
@@ -54,13 +56,13 @@ class ProcessDirective(MarkdownDirective):
         yield ''
         yield from inspect.cleandoc(process.__doc__ or '').replace('``', '`').splitlines()
         yield from ['', '**Inputs**', '']
-        yield from port_table(spec.inputs)
+        yield from port_table(spec.inputs, exposed(spec.inputs, spec._exposed_inputs))
         settings = getattr(process, 'SETTINGS', None)
         if settings is not None:
             yield from [f'**Keys of `parameters`** (`{settings.__name__}`)', '']
             yield from settings_table(settings)
         yield from ['**Outputs**', '']
-        yield from port_table(spec.outputs)
+        yield from port_table(spec.outputs, exposed(spec.outputs, spec._exposed_outputs))
         if hasattr(spec, 'get_outline'):
             yield from ['**Outline**', '', '```text']
             yield from outline(spec.get_outline().get_description(), 0)
@@ -121,25 +123,57 @@ def load(name: str, kind: str | None) -> Any:
     raise ValueError(f"no process of ours has the entry point '{name}'")
 
 
-def port_table(namespace: PortNamespace) -> Iterator[str]:
-    """Yield a table of the ports of a namespace at every depth."""
+def exposed(namespace: PortNamespace, record: Mapping[Any, Any]) -> dict[str, tuple[Any, list]]:
+    """Return which namespaces are another process's ports: the process, and which it takes."""
+    found = {}
+    for name, processes in record.items():
+        for process, names in processes.items() if name else ():
+            found[name] = (process, list(names))
+    return found
+
+
+def port_table(namespace: PortNamespace, others: dict[str, tuple[Any, list]]) -> Iterator[str]:
+    """Yield a table of the ports of a namespace at every depth, up to those of other processes."""
     yield from table(
         ('port', 'type', '', 'help'),
         [
-            (f'`{name}`', type_names(port), 'required' if port.required else '', text(port))
-            for name, port in ports(namespace, '')
+            (
+                f'`{name}`',
+                'namespace' if name in others else type_names(port),
+                'required' if port.required else '',
+                reference(*others[name], namespace.name) if name in others else text(port),
+            )
+            for name, port in ports(namespace, '', others)
         ],
     )
 
 
-def ports(namespace: PortNamespace, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Yield each port with its full name; namespaces that are AiiDA's own are not opened."""
+def reference(process: Any, taken: list[str], side: str) -> str:
+    """Return in words that a namespace holds the ports of another process."""
+    module, name = process.__module__, process.__name__
+    for group in ('aiida.workflows', 'aiida.calculations'):
+        for point in importlib.metadata.entry_points(group=group):
+            if point.value == f'{module}:{name}':
+                name = f'`{point.name}`'
+    whole = process.spec().inputs if side == 'inputs' else process.spec().outputs
+    hidden = [port for port in whole if port not in (*taken, 'metadata')]
+    without = f' without {", ".join(f"`{port}`" for port in hidden)}' if hidden else ''
+    return f'The ports of {name}{without}.'
+
+
+def ports(
+    namespace: PortNamespace, prefix: str, others: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """Yield each port with its full name; what is AiiDA's or another process's is not opened."""
     for name, port in namespace.items():
-        if name == 'metadata' and not prefix:
+        if name == 'metadata':
             continue
         yield prefix + name, port
         if isinstance(port, PortNamespace) and name not in FOREIGN:
-            yield from ports(port, f'{prefix}{name}.')
+            _, taken = others.get(prefix + name, (None, []))
+            for inner, own in ports(port, f'{prefix}{name}.', others):
+                if inner.removeprefix(f'{prefix}{name}.').partition('.')[0] not in taken:
+                    yield inner, own
 
 
 def text(port: Any) -> str:

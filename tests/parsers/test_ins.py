@@ -109,7 +109,7 @@ def nothing(folder: Path) -> None:
         (error('NOT_FINITE', 'NaN'), 402, 'NaN'),
         (error('BAD_INPUT', 'no'), 312, 'no'),
         (no_arrays, 302, 'intensities.npz'),
-        (half_an_array, 302, ''),
+        (half_an_array, 302, 'not a zip file'),
         (pickled, 302, 'pickle'),
         (wrong_shape, 302, 'has the shape'),
         (nothing, 301, 'neither results nor an error'),

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import ase
+import ase.spacegroup
 import numpy as np
 from aiida import orm
 from aiida.common.links import LinkType
@@ -112,15 +113,19 @@ class Recorder:
         backend.get_session().expire_all()
 
 
-def build_run(
-    brucite: ase.Atoms, cached: bool = False, until: str = 'compare'
-) -> orm.WorkChainNode:
+def build_run(cached: bool = False, until: str = 'compare') -> orm.WorkChainNode:
     """Store a run of the whole chain and return its node.
 
     :param cached: mark every job as taken from the cache.
     :param until: last link that ended well: ``reference``, ``training`` or ``compare``.
     """
     recorder = Recorder()
+    brucite = ase.spacegroup.crystal(
+        ('Mg', 'O', 'H'),
+        [(0, 0, 0), (1 / 3, 2 / 3, 0.2203), (1 / 3, 2 / 3, 0.4130)],
+        spacegroup=164,
+        cellpar=[3.142, 3.142, 4.766, 90, 90, 120],
+    )
     crystal = to_structure(brucite)
     crystal.label = 'Brucite'
     inputs = {
@@ -215,8 +220,13 @@ def _reference(
     dataset = DatasetData.from_frames(frames, 'pw.x PBE-D3(BJ) 80 Ry, synthetic')
     recorder.create(collect, {'result': dataset})
     recorder.give(reference, {'dataset': dataset})
-    recorder.give(run, {'configurations': configurations, 'dataset': dataset})
-    return dataset
+    join = recorder.process(
+        orm.CalcFunctionNode, '', 'join_datasets', {'sampled': dataset}, (599.0, 600.0), run
+    )
+    joined = DatasetData.from_frames(frames, dataset.method)
+    recorder.create(join, {'result': joined})
+    recorder.give(run, {'configurations': configurations, 'dataset': joined})
+    return joined
 
 
 def _training(recorder: Recorder, run: orm.Node, dataset: DatasetData) -> MaceModelData:

@@ -185,7 +185,7 @@ def test_settings_are_checked_all_at_once(by_pressure):
     wrong['rattles'] = {}
     wrong['rattle']['tlt'] = 0.1
     del wrong['supercell']['matrices']
-    with pytest.raises(ValueError, match=r"'rattles'.*'tlt'.*'matrices'"):
+    with pytest.raises(ValueError, match=r"(?s)'rattles'.*'tlt'.*'matrices'"):
         sampling.targeted_set(by_pressure, wrong, seed=7)
 
 
@@ -290,3 +290,24 @@ def test_few_frames_relax_a_crystal(pressure):
     _, forces, stress = labels[-1]
     assert np.abs(forces).max() < 3e-3
     np.testing.assert_allclose(stress, -pressure * GPa * np.eye(3), atol=0.04 * GPa)
+
+
+@pytest.mark.parametrize(
+    ('matrix', 'expected'),
+    [
+        ([[1, 0, 0], [0, 1, 0], [0, 0, 1]], (3, 3, 2)),
+        ([[1, 0, 0], [0, 1, 0], [0, 0, 2]], (3, 3, 1)),
+        ([[3, 0, 0], [0, 1, 0], [0, 0, 1]], (1, 3, 2)),
+        ([[1, -1, 0], [3, 0, 0], [0, 0, 1]], (3, 1, 2)),
+    ],
+)
+def test_meshes_fold_onto_supercells(matrix, expected):
+    assert sampling.folded_mesh(matrix, (3, 3, 2)) == expected
+
+
+@pytest.mark.parametrize(
+    'matrix', [[[2, 0, 0], [0, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 0], [0, 0, 4]]]
+)
+def test_meshes_that_do_not_fold_are_refused(matrix):
+    with pytest.raises(ValueError, match='3x3x2 does not fold'):
+        sampling.folded_mesh(matrix, (3, 3, 2))

@@ -5,6 +5,8 @@ import pytest
 from ase.build import bulk
 
 from aiida_mlip_ins.science import scheduling
+from aiida_mlip_ins.science.dataset import read_frames, write_frames
+from aiida_mlip_ins.science.sampling import supercells
 
 
 def test_mesh_of_brucite_in_the_fast_protocol(brucite):
@@ -67,3 +69,24 @@ def test_equal_tasks_keep_their_order():
 def test_mesh_of_a_cubic_crystal_is_isotropic():
     (mesh,) = scheduling.kpoint_meshes([bulk('LiH', 'rocksalt', a=4.0)], 0.5)
     assert len(set(mesh)) == 1
+
+
+def test_a_supercell_has_the_folded_mesh_of_its_unit_cell(brucite):
+    distance = 0.9
+    unit = scheduling.kpoint_meshes([brucite], distance)[0]
+    frames = supercells(brucite, [[[3, 0, 0], [0, 1, 0], [0, 0, 1]], np.diag([1, 1, 2])])
+    read_again = read_frames(write_frames([_with_source(frame) for frame in frames]))
+    assert unit == (3, 3, 2)
+    assert scheduling.kpoint_meshes(frames, distance) == [(1, 3, 2), (3, 3, 1)]
+    assert scheduling.kpoint_meshes(read_again, distance) == [(1, 3, 2), (3, 3, 1)]
+
+
+def test_a_supercell_onto_which_the_mesh_does_not_fold_is_refused(brucite):
+    frames = supercells(brucite, [np.diag([2, 1, 1])])
+    with pytest.raises(ValueError, match='does not fold'):
+        scheduling.kpoint_meshes(frames, 0.9)
+
+
+def _with_source(frame):
+    frame.info['source'] = 'supercell'
+    return frame

@@ -176,14 +176,23 @@ def analyse_modes(force_constants: ForceConstantsData, parameters: orm.Dict) -> 
     return {'modes': modes, 'summary': orm.Dict(summary)}
 
 
+def arrays_of(node: ForceConstantsData) -> dict[str, np.ndarray]:
+    """Return what :func:`phonons.make_phonopy` takes: force constants, crystal, Born charges."""
+    arrays = {
+        'cell': np.array(node.cell, dtype=float),
+        'positions': np.array(node.positions, dtype=float),
+        'symbols': np.array(node.symbols, dtype=str),
+        'masses': np.array(node.masses, dtype=float),
+        'supercell_matrix': np.array(node.supercell_matrix, dtype=float),
+        'primitive_matrix': np.array(node.primitive_matrix, dtype=float),
+        'force_constants': node.force_constants,
+    }
+    if node.has_nac_parameters():
+        arrays |= {'born': node.born_charges, 'dielectric': node.dielectric}
+    return arrays
+
+
 def phonopy_of(node: ForceConstantsData) -> phonons.Phonon:
     """Return a phonopy object with the force constants and the elements and masses of a node."""
-    return phonons.make_phonopy(
-        cell=np.array(node.cell),
-        positions=np.array(node.positions),
-        symbols=list(node.symbols),
-        masses=np.array(node.masses),
-        supercell_matrix=np.array(node.supercell_matrix),
-        primitive_matrix=np.array(node.primitive_matrix),
-        force_constants=node.force_constants,
-    )
+    arrays: dict[str, Any] = arrays_of(node)
+    return phonons.make_phonopy(**{**arrays, 'symbols': list(node.symbols)})

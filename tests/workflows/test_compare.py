@@ -1,0 +1,112 @@
+"""The comparison: what it makes of real modes at two pressures, and what it refuses."""
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from phonon_nodes import dft_modes_nodes, dft_structure
+
+from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.workflows.compare import CompareWorkChain
+from aiida_mlip_ins.workflows.protocols import PROTOCOLS
+
+PRESSURES = [0.0, 1.5]
+
+
+def spectrum(place: float, pressure: float) -> InsSpectrumData:
+    edges = np.arange(0.0, 501.0)
+    line = np.exp(-0.5 * ((edges[:-1] + 0.5 - place) / 5) ** 2)[None]
+    return InsSpectrumData.from_arrays(edges, line, [{}], 'broadened', 10.0, 'TOSCA', pressure)
+
+
+@pytest.fixture
+def nodes(aiida_profile):
+    """Return DFT's nodes, which stand for both methods."""
+    found = {'modes': {}, 'structures': {}, 'phonons': {}, 'spectra': {}}
+    for index, pressure in enumerate(('0.0', '1.5')):
+        key = f'pressure_{index}'
+        modes, summary = dft_modes_nodes(pressure)
+        found['modes'][key] = modes
+        found['phonons'][key] = summary
+        found['structures'][key] = dft_structure(pressure)
+        found['spectra'][key] = spectrum(200 + 7 * index, PRESSURES[index])
+    return found
+
+
+def run(*arguments, **keywords):
+    builder = CompareWorkChain.get_builder_from_protocol(*arguments, **keywords)
+    return run_get_node(builder)
+
+
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_dft_against_itself(nodes, protocol):
+    dft = {kind: nodes[kind] for kind in ('modes', 'structures')}
+    errors = orm.Dict({'test': {'force_mae': 6.8}})
+    outputs, node = run(PRESSURES, nodes, dft, errors, protocol=protocol)
+    assert node.is_finished_ok, node.exit_message
+    metrics, table = outputs['metrics'].get_dict(), outputs['table'].get_dict()
+    for row, pressure, volume in zip(
+        metrics['pressures'], PRESSURES, (39.7197, 38.6742), strict=True
+    ):
+        assert row['pressure_gpa'] == pressure
+        assert row['volume_angstrom3'] == pytest.approx(volume, abs=1e-3)
+        assert row['volume_error_percent'] == pytest.approx(0.0, abs=1e-9)
+        assert row['gamma_mae_per_cm'] == pytest.approx(0.0, abs=1e-9)
+        assert row['min_frequency_per_cm'] > 200
+        assert row['imaginary'] is False
+    assert metrics['force_errors'] == {'test': {'force_mae': 6.8}}
+    assert metrics['shift_directions'] == {'n_modes': 12, 'n_same_direction': 12}
+    assert metrics['spectra'][0]['wasserstein_per_cm'] == pytest.approx(7.0, rel=1e-3)
+    assert table['pressures_gpa'] == PRESSURES
+    stretches = [row for row in table['rows'] if row['kind'] == 'stretch']
+    assert [row['mace_direction'][1] for row in stretches] == ['red', 'red']
+    assert [row['dft_direction'][1] for row in stretches] == ['red', 'red']
+
+
+def test_without_dft_and_without_one_pressure(nodes):
+    del nodes['modes']['pressure_1'], nodes['spectra']['pressure_1']
+    outputs, node = run(PRESSURES, nodes)
+    assert node.is_finished_ok
+    metrics = outputs['metrics'].get_dict()
+    assert 'gamma_mae_per_cm' not in metrics['pressures'][0]
+    assert 'volume_dft_angstrom3' not in metrics['pressures'][0]
+    assert metrics['spectra'] == []
+    rows = outputs['table'].get_dict()['rows']
+    assert [row['mace_per_cm'][1] for row in rows] == [None] * 12
+
+
+def test_the_graph_leads_to_every_node(nodes):
+    outputs, _ = run(PRESSURES, nodes)
+    inputs = outputs['metrics'].creator.inputs
+    assert inputs.mace__modes__pressure_0.uuid == nodes['modes']['pressure_0'].uuid
+    assert inputs.mace__spectra__pressure_1.uuid == nodes['spectra']['pressure_1'].uuid
+    assert outputs['table'].creator.uuid == outputs['metrics'].creator.uuid
+
+
+def test_other_crystals_are_not_comparable(nodes):
+    other = orm.ArrayData(
+        {name: nodes['modes']['pressure_0'].get_array(name)
+         for name in nodes['modes']['pressure_0'].get_arraynames()}
+    )  # fmt: skip
+    other.base.attributes.set('symbols', ['Ca', 'O', 'O', 'H', 'H'])
+    dft = {'modes': {'pressure_0': other}}
+    _, node = run(PRESSURES, nodes, dft)
+    assert node.exit_status == CompareWorkChain.exit_codes.ERROR_NOT_COMPARABLE.status
+    assert 'Ca1' in node.exit_message
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'pressures': []}, 'give at least one'),
+        ({'pressures': [0.0]}, 'no such pressure: pressure_1'),
+        ({'mace': {}}, 'give modes, structures or spectra'),
+        ({'overrides': {'parameters': {'overlap': 1}}}, "did you mean 'min_overlap'"),
+        ({'overrides': {'parameters': {'min_overlap': 2.0}}}, 'above the maximum'),
+    ],
+)
+def test_wrong_inputs_are_refused(nodes, change, message):
+    given = {'pressures': PRESSURES, 'mace': nodes, **change}
+    with pytest.raises(ValueError, match=r'\w') as error:
+        run(**given)
+    assert message in str(error.value)

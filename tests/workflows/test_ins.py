@@ -1,0 +1,158 @@
+"""The INS workchain: builder, refusals, steps, and a real run with its cache."""
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from aiida.manage.caching import enable_caching
+from phonon_nodes import (
+    dft_force_constants,
+    dft_structure,
+    spring_force_constants,
+    spring_structure,
+)
+from pw_mocks import code, finished, instantiate
+
+from aiida_mlip_ins.calculations.ins import InsCalculation
+from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.science import ins
+from aiida_mlip_ins.workflows.ins import InsWorkChain
+from aiida_mlip_ins.workflows.protocols import PROTOCOLS
+
+
+@pytest.fixture
+def engine(aiida_profile):
+    return code(plugin='mlip_ins.mace_train')
+
+
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_every_protocol_makes_inputs_that_are_accepted(engine, protocol):
+    constants = spring_force_constants()
+    builder = InsWorkChain.get_builder_from_protocol(engine, constants, 1.5, protocol)
+    process = instantiate(builder)
+    mesh = {'fast': [5, 5, 3], 'balanced': [7, 7, 4], 'stringent': [12, 12, 7]}[protocol]
+    assert process.inputs.ins.parameters['mesh'] == mesh
+    assert process.inputs.pressure.value == 1.5
+    assert process.inputs.resolution['instrument'] == 'TOSCA'
+    assert process.inputs.ins.parameters['temperature'] == 10.0
+
+
+def test_the_mesh_is_that_of_the_structure_for_all_pressures(engine):
+    meshes = [
+        InsWorkChain.get_builder_from_protocol(engine, structure=s).ins.parameters['mesh']
+        for s in (spring_structure(), dft_structure('1.5'))
+    ]
+    constants = InsWorkChain.get_builder_from_protocol(engine, spring_force_constants())
+    assert meshes[0] == constants.ins.parameters['mesh']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'messages'),
+    [
+        ({'structure': None}, ['give force_constants, or a structure']),
+        ({'overrides': {'parameters': {'temperature': -2.0}}}, ['temperature: -2.0 K']),
+        ({'overrides': {'parameters': {'energy_max': 0.0}}}, ['energy_max']),
+        ({'overrides': {'parameters': {'energy_min': 4000.0}}}, ['is empty']),
+        ({'overrides': {'resolution': {'instrument': 'TOSKA'}}}, ["did you mean 'TOSCA'"]),
+        ({'overrides': {'resolution': {'model': 'book'}}}, ['resins refuses']),
+        ({'overrides': {'q_space': 1}}, ["did you mean 'q_spacing'"]),
+        ({'code': 'no@where'}, ["'no@where' cannot be loaded"]),
+        (
+            {'overrides': {'parameters': {'temperature': -1.0}, 'resolution': {'model': 'x'}}},
+            ['temperature', "no model 'x'"],
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(engine, arguments, messages):
+    given = {'code': engine, 'structure': spring_structure(), **arguments}
+    with pytest.raises(ValueError, match=r'\w') as error:
+        InsWorkChain.get_builder_from_protocol(**given)
+    for message in messages:
+        assert message in str(error.value)
+
+
+def test_wrong_inputs_are_refused_at_the_ports(engine):
+    builder = InsWorkChain.get_builder_from_protocol(engine, dft_force_constants('0.0'))
+    with pytest.raises(ValueError, match="did you mean 'element'"):
+        builder.group_by = orm.List(['elements'])
+    with pytest.raises(ValueError, match='unknown'):
+        builder.resolution = orm.Dict({'instrument': 'NONE', 'model': 'x', 'arguments': {}})
+
+
+@pytest.fixture
+def intensities(aiida_profile):
+    rows = ins.describe_rows(['Mg', 'H'], [1, 2], ['forward', 'backward'])
+    return InsSpectrumData.from_arrays(
+        np.arange(0.0, 101.0), np.ones((8, 100)), rows, 'intensities', 10.0, 'TOSCA', 1.5
+    )
+
+
+def test_steps_from_intensities_to_spectrum(engine, intensities):
+    builder = InsWorkChain.get_builder_from_protocol(engine, dft_force_constants('0.0'))
+    process = instantiate(builder)
+    results = orm.Dict({'n_qpoints': 1, 'min_frequency_per_cm': 3.0})
+    process.ctx.ins = finished(InsCalculation, {'intensities': intensities, 'results': results})
+    assert process.inspect_ins() is None
+    process.group()
+    assert process.broaden() is None
+    process.results()
+    spectrum = process.outputs['spectrum']
+    assert spectrum.stage == 'broadened'
+    assert spectrum.pressure_gpa == 1.5
+    assert spectrum.elements == ['H', 'Mg']
+    assert spectrum.total().sum() == pytest.approx(800.0)
+    assert process.outputs['grouped'].uuid == spectrum.creator.inputs.spectrum.uuid
+
+
+@pytest.mark.parametrize(('status', 'expected'), [(401, 402), (310, 401), (402, 401)])
+def test_a_job_that_failed_is_passed_on(engine, status, expected):
+    builder = InsWorkChain.get_builder_from_protocol(engine, dft_force_constants('0.0'))
+    process = instantiate(builder)
+    process.ctx.ins = finished(InsCalculation, status=status)
+    found = process.inspect_ins()
+    assert found.status == expected
+    assert 'it failed' in found.message
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+def test_a_new_resolution_recomputes_the_broadening_alone(engine_code):
+    constants = dft_force_constants('0.0').store()
+    overrides = {'q_spacing': 100.0, 'parameters': {'gamma_centred': True, 'bin_width': 2.0}}
+
+    def run(**resolution):
+        given = {**overrides, 'resolution': resolution}
+        builder = InsWorkChain.get_builder_from_protocol(
+            engine_code, constants, 0.0, overrides=given
+        )
+        outputs, node = run_get_node(builder)
+        assert node.is_finished_ok, node.exit_message
+        cached = {
+            child.process_label: child.base.caching.is_created_from_cache for child in node.called
+        }
+        return outputs, cached
+
+    with enable_caching():
+        first, _ = run()
+        second, cached = run(instrument='IDEAL', model='gaussian', arguments={'sigma': 0.5})
+    assert cached == {
+        'InsCalculation': True,
+        'group_intensities': True,
+        'broaden_spectrum': False,
+    }
+    assert second['spectrum'].total().sum() == pytest.approx(first['spectrum'].total().sum())
+    assert second['spectrum'].total().max() != pytest.approx(first['spectrum'].total().max())
+    peak = first['spectrum'].energy[first['spectrum'].select(order=1).argmax()]
+    assert peak == pytest.approx(411.6, abs=2.0)
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+def test_an_unstable_crystal_has_no_spectrum(engine_code):
+    builder = InsWorkChain.get_builder_from_protocol(
+        engine_code, spring_force_constants(-1.0), 0.0, 'fast'
+    )
+    _, node = run_get_node(builder)
+    assert node.exit_status == InsWorkChain.exit_codes.ERROR_IMAGINARY_MODES.status
+    assert 'the lowest frequency is -38' in node.exit_message
+    assert 'at q = [' in node.exit_message
