@@ -11,8 +11,10 @@ A test that asks for one that is not there is skipped, and the reason says what 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -151,6 +153,10 @@ def presto(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess
     run.env = env
     made = run('verdi', 'presto', '--use-zeromq', '-n', '-p', 'tests')
     assert made.returncode == 0, made.stdout + made.stderr
+    database = next((tmp_path / 'aiida').rglob('database.sqlite'))
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        # as `aiida-mlip-ins setup` does, so that a test that reads cannot block the daemon
+        connection.execute('PRAGMA journal_mode = WAL')
     yield run
     if list((tmp_path / 'aiida/.aiida/daemon').glob('*.pid')):
         run('verdi', 'daemon', 'stop')

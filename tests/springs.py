@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,14 @@ def phonopy_arrays(
     }
 
 
-def spring_arrays(atoms: Atoms | None = None, supercell: list[int] | None = None) -> dict[str, Any]:
-    """Return the arrays of brucite, or other atoms, held by springs."""
-    atoms, supercell = atoms or brucite_cell(), supercell or [3, 3, 2]
+def spring_arrays() -> dict[str, Any]:
+    """Return the arrays of brucite held by springs, in a supercell of 3 x 3 x 2."""
+    return {name: np.array(value) for name, value in _spring_arrays().items()}
+
+
+@cache
+def _spring_arrays() -> dict[str, Any]:
+    atoms, supercell = brucite_cell(), [3, 3, 2]
     phonon = displaced_phonopy(atoms, supercell)
     constants = phonons.produce_force_constants(phonon, spring_forces(phonon), None, True)
     return phonopy_arrays(atoms, supercell, constants)

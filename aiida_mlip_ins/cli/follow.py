@@ -87,12 +87,19 @@ def follow(
     :param check: called at each refresh; may raise to stop, for instance if the daemon has died.
     :param interval: s between refreshes.
     """
+    from aiida.manage import get_manager
+    from sqlalchemy.exc import OperationalError
+
     from aiida_mlip_ins.cli.progress import ENDED, Progress, read_state
 
     progress = Progress(pk)
     while True:
-        state = read_state(pk)
-        display.show(progress.lines())
+        try:
+            state = read_state(pk)
+            display.show(progress.lines())
+        except OperationalError:  # SQLite was locked for too long; the next look will do
+            get_manager().get_profile_storage().get_session().rollback()
+            state = None
         if state in ENDED:
             return
         if check:

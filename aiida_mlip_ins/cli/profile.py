@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -67,3 +70,28 @@ def set_caching(profile: Profile, enabled: bool) -> bool:
     config.set_option('caching.default_enabled', enabled, scope=profile.name)
     config.store()
     return True
+
+
+def let_readers_and_writers_coexist(profile: Profile) -> tuple[str, str] | None:
+    """Switch the database of a profile on SQLite to write-ahead logging, which lasts.
+
+    Without it whoever reads (the progress display, the REST API) can make a commit of the daemon
+    fail after 5 s, and the daemon then never recovers: its session keeps the database locked.
+
+    :return: ``found``, ``made`` or ``skipped`` and the words for it; nothing if it is not SQLite.
+    """
+    if profile.storage_backend != 'core.sqlite_dos':
+        return None
+    path = Path(profile.storage_config['filepath']) / 'database.sqlite'
+    if not path.is_file():
+        return None
+    with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
+        try:
+            if connection.execute('PRAGMA journal_mode').fetchone()[0] == 'wal':
+                return 'found', 'SQLite with write-ahead logging'
+            mode = connection.execute('PRAGMA journal_mode = WAL').fetchone()[0]
+        except sqlite3.OperationalError as error:
+            mode = str(error)
+    if mode == 'wal':
+        return 'made', 'SQLite now with write-ahead logging, so that nobody waits for readers'
+    return 'skipped', f'SQLite without write-ahead logging ({mode}); stop the daemon and try again'

@@ -152,7 +152,7 @@ def read_tree(pk: int) -> Record:
             orm.ProcessNode, with_incoming='caller', project=_PROJECT, edge_project='label'
         )
         below = {}
-        for caller, *values, label in query.iterall():
+        for caller, *values, label in query.all():
             record = _record(*values, label=label)
             level[caller].children.append(record)
             below[record.pk] = record

@@ -44,6 +44,9 @@ def run_setup(wishes: Wishes) -> Iterator[Item]:
     else:
         loaded = profile.load(wishes.profile)
         yield Item('profile', 'found', loaded.name)
+    database = profile.let_readers_and_writers_coexist(loaded)
+    if database is not None:
+        yield Item('database', *database)
     if wishes.caching is not None:
         changed = profile.set_caching(loaded, wishes.caching)
         state = 'on' if wishes.caching else 'off'

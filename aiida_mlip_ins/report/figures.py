@@ -173,9 +173,11 @@ def volumes(
                 pressures, values * (1 - tolerance), values * (1 + tolerance), color=GREY,
                 alpha=0.18, lw=0, label=f'DFT $\\pm$ {100 * tolerance:g} %',
             )  # fmt: skip
-        axis.plot(pressures, values, 's', mfc='none', color=VERMILLION, ms=7, label='DFT')
-        order = sorted(mace)
-        axis.plot(order, [mace[p] for p in order], 'o', color=BLUE, ms=4.5, label='MACE')
+        if dft:
+            axis.plot(pressures, values, 's', mfc='none', color=VERMILLION, ms=7, label='DFT')
+        if mace:
+            order = sorted(mace)
+            axis.plot(order, [mace[p] for p in order], 'o', color=BLUE, ms=4.5, label='MACE')
         if fit is not None:
             axis.plot(*fit, color=BLUE, lw=1, label='Birch-Murnaghan')
         axis.set(xlabel='pressure (GPa)', ylabel='volume of the cell (Å$^3$)')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ Summary = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Verdict:
-    """One target: ``passed`` is ``None`` where the run does not have the number."""
+    """One target: ``passed`` is ``None`` where the run does not have the (final) number."""
 
     name: str
     label: str
@@ -54,7 +54,10 @@ def verdicts(summary: Summary, shifts: list[dict[str, Any]]) -> list[Verdict]:
         _worst('min_frequency', points, 'min_frequency_per_cm', min),
         _lattice(shifts, len(points)),
         _wall(summary),
-        _judge('peak_memory', summary['peak_memory_gb'] or None, summary['peak_memory_is']),
+        _of_whole_run(
+            summary,
+            _judge('peak_memory', summary['peak_memory_gb'] or None, summary['peak_memory_is']),
+        ),
     ]
     return [verdict for verdict in found if verdict is not None]
 
@@ -109,7 +112,15 @@ def _wall(summary: Summary) -> Verdict | None:
     if 0 < cached < jobs or not jobs:
         return None
     name = 'wall_cached' if cached else 'wall'
-    return _judge(name, summary['wall_s'], 'of the run, without building the environments')
+    verdict = _judge(name, summary['wall_s'], 'of the run, without building the environments')
+    return _of_whole_run(summary, verdict)
+
+
+def _of_whole_run(summary: Summary, verdict: Verdict) -> Verdict:
+    """Leave a verdict open where the run has not ended well: its rest is not in the number."""
+    if summary['state'] == 'finished' and summary['exit_status'] == 0:
+        return verdict
+    return replace(verdict, passed=None, detail='the run has not ended well, this is so far')
 
 
 def _held_out(summary: Summary) -> str:

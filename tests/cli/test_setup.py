@@ -42,6 +42,7 @@ def test_makes_what_is_missing_and_finds_it_the_next_time(presto, folder):
     first = presto(*words, '--caching')
     assert states(first) == {
         'profile': 'found',
+        'database': 'found',
         'caching': 'made',
         'engines environment': 'found',
         'pw environment': 'found',
@@ -157,3 +158,42 @@ def test_the_pw_wrapper_keeps_foreign_packages_out(pw_executable, monkeypatch, t
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
     assert installation.pw_version(pw_executable).startswith('PWSCF v.')
     assert os.environ['PYTHONPATH'] == str(tmp_path)
+
+
+def test_readers_do_not_block_a_commit_once_set_up(presto, tmp_path):
+    import sqlite3
+    from types import SimpleNamespace
+
+    from aiida_mlip_ins.cli.profile import let_readers_and_writers_coexist
+
+    folder = next((tmp_path / 'aiida').rglob('database.sqlite')).parent
+    profile = SimpleNamespace(
+        storage_backend='core.sqlite_dos', storage_config={'filepath': str(folder)}
+    )
+    connect = {'database': folder / 'database.sqlite', 'timeout': 0.1, 'isolation_level': None}
+    sqlite3.connect(**connect).execute('PRAGMA journal_mode = DELETE')
+
+    def commit_while_somebody_reads():
+        reader, writer = sqlite3.connect(**connect), sqlite3.connect(**connect)
+        reader.execute('BEGIN')
+        reader.execute('SELECT * FROM db_dbuser').fetchall()
+        try:
+            writer.execute("UPDATE db_dbuser SET first_name = 'x'")
+        finally:
+            reader.close()
+            writer.close()
+
+    with pytest.raises(sqlite3.OperationalError, match='locked'):
+        commit_while_somebody_reads()
+    assert let_readers_and_writers_coexist(profile)[0] == 'made'
+    commit_while_somebody_reads()
+    assert let_readers_and_writers_coexist(profile)[0] == 'found'
+
+
+def test_other_storages_are_left_alone():
+    from types import SimpleNamespace
+
+    from aiida_mlip_ins.cli.profile import let_readers_and_writers_coexist
+
+    profile = SimpleNamespace(storage_backend='core.psql_dos', storage_config={})
+    assert let_readers_and_writers_coexist(profile) is None

@@ -58,9 +58,7 @@ def main(case: str) -> None:
                 'status': training.process.returncode,
                 'stopping': 'Stopping optimization after' in output,
                 'epochs': len(validated) - 1,
-                'initial': {
-                    k: v for k, v in (validated or [{}])[0].items() if k in ('mae_e_per_atom', 'mae_f')
-                },
+                'initial': dict((validated or [{}])[0]),
                 'checkpoints': sorted(path.name for path in Path('checkpoints').glob('*.pt')),
                 'models': sorted(path.name for path in Path().glob('mace*.model')),
                 'output': output[-3000:],

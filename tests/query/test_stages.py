@@ -42,8 +42,8 @@ def test_split_adds_up_to_the_wall_clock(history):
     assert min(split.values()) >= 0.0
     # 180 s of relaxation, 4 x 85 s of frames, and DFT's modes shared with the training, 2 x 80 / 2.
     assert split['DFT'] == pytest.approx(180.0 + 4 * 85.0 + 80.0)
-    # 225 s of training (230 with 5 of imports), of which 160 are shared.
-    assert split['training'] == pytest.approx(225.0 - 80.0)
+    # 225 s of training (after 5 of imports), of which 75 and 80 are shared with DFT.
+    assert split['training'] == pytest.approx(225.0 - 155.0 / 2)
 
 
 def test_memory_is_that_of_jobs_side_by_side(history):

@@ -116,7 +116,7 @@ def test_a_link_alone_has_a_report(run, label, tmp_path):
 
 
 def test_labels_are_escaped(aiida_profile, tmp_path):
-    run = build_run()
+    run = build_run(until='reference')
     run.inputs.structure.label = '<script>alert(1)</script>'
     page = Page(write_report(orm.load_node(run.pk), tmp_path).read_text())
     assert page.scripts == 0

@@ -16,7 +16,8 @@ def numbers(**changes: Any) -> dict[str, Any]:
         'min_frequency_per_cm': 2.0,
     }  # fmt: skip
     base = {
-        'force_mae_mev_per_angstrom': 20.0, 'stress_mae_gpa': 0.1, 'wall_s': 900.0, 'jobs': 10,
+        'state': 'finished', 'exit_status': 0, 'force_mae_mev_per_angstrom': 20.0,
+        'stress_mae_gpa': 0.1, 'wall_s': 900.0, 'jobs': 10,
         'cached_jobs': 0, 'peak_memory_gb': 3.0, 'peak_memory_is': 'measured', 'n_held_out': 4,
         'held_out_split': 'test', 'pressures': [point, {**point, 'pressure_gpa': 1.5}],
     }  # fmt: skip
@@ -70,6 +71,14 @@ def test_one_lattice_mode_that_goes_down_is_a_miss():
     assert passed('lattice_shift', numbers(), 3.0, -0.1) is False
     assert passed('lattice_shift', numbers()) is None
     assert passed('lattice_shift', numbers(), 3.0, None) is True
+
+
+@pytest.mark.parametrize('changes', [{'state': 'waiting'}, {'exit_status': 403}])
+def test_a_run_that_has_not_ended_well_has_passed_no_limit_on_its_whole(changes):
+    summary = numbers(**changes)
+    assert passed('wall', summary) is None
+    assert passed('peak_memory', summary) is None
+    assert passed('force_mae', summary) is True
 
 
 def test_time_has_a_target_only_if_all_or_nothing_is_cached():

@@ -5,6 +5,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 from phonon_nodes import dft_modes_nodes, dft_structure
+from pw_mocks import instantiate
 
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.workflows.compare import CompareWorkChain
@@ -33,16 +34,25 @@ def nodes(aiida_profile):
     return found
 
 
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_every_protocol_makes_inputs_that_are_accepted(aiida_profile, protocol):
+    structures = {'pressure_0': dft_structure('0.0')}
+    builder = CompareWorkChain.get_builder_from_protocol(
+        [0.0], {'structures': structures}, protocol=protocol
+    )
+    process = instantiate(builder)
+    assert process.inputs.parameters['degeneracy_tolerance'] > 0
+
+
 def run(*arguments, **keywords):
     builder = CompareWorkChain.get_builder_from_protocol(*arguments, **keywords)
     return run_get_node(builder)
 
 
-@pytest.mark.parametrize('protocol', PROTOCOLS)
-def test_dft_against_itself(nodes, protocol):
+def test_dft_against_itself(nodes):
     dft = {kind: nodes[kind] for kind in ('modes', 'structures')}
     errors = orm.Dict({'test': {'force_mae': 6.8}})
-    outputs, node = run(PRESSURES, nodes, dft, errors, protocol=protocol)
+    outputs, node = run(PRESSURES, nodes, dft, errors)
     assert node.is_finished_ok, node.exit_message
     metrics, table = outputs['metrics'].get_dict(), outputs['table'].get_dict()
     for row, pressure, volume in zip(
@@ -105,8 +115,9 @@ def test_other_crystals_are_not_comparable(nodes):
         ({'overrides': {'parameters': {'min_overlap': 2.0}}}, 'above the maximum'),
     ],
 )
-def test_wrong_inputs_are_refused(nodes, change, message):
-    given = {'pressures': PRESSURES, 'mace': nodes, **change}
+def test_wrong_inputs_are_refused(aiida_profile, change, message):
+    structures = {f'pressure_{i}': dft_structure(p) for i, p in enumerate(('0.0', '1.5'))}
+    given = {'pressures': PRESSURES, 'mace': {'structures': structures}, **change}
     with pytest.raises(ValueError, match=r'\w') as error:
         run(**given)
     assert message in str(error.value)

@@ -20,7 +20,7 @@ from aiida_mlip_ins.science.settings import nearest, unknown_keys
 
 PROTOCOLS = ('fast', 'balanced', 'stringent')
 
-OPEN = frozenset({'options', 'parameters_pw', 'mace_arguments', 'bond_lengths'})
+OPEN = frozenset({'options', 'parameters_pw', 'mace_arguments', 'bond_lengths', 'arguments'})
 """Namespaces of a third party's keys: anything may be added below them."""
 
 
