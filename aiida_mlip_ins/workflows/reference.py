@@ -147,6 +147,7 @@ class ReferenceWorkChain(WorkChain):
         if frames is not None:
             elements = frames.elements
             problems += frame_contact_problems(frames)
+            problems += kpoint_problems(frames, numbers['kpoints_distance'])
         elif structure is not None:
             elements = sorted(structure.get_symbols_set())
             problems += structure_problems(structure, require_hydrogen=False)
@@ -266,6 +267,15 @@ def frame_contact_problems(frames: FramesData) -> list[str]:
     ]
 
 
+def kpoint_problems(frames: FramesData, distance: float) -> list[str]:
+    """Return why the frames have no k-points in common, such as supercells that fold none."""
+    try:
+        kpoint_meshes(frames.get_frames(), distance)
+    except ValueError as error:
+        return [f'frames: {error}']
+    return []
+
+
 def validate_frames(value: FramesData, _: Any) -> str | None:
     """Refuse frames with overlapping atoms."""
     return '\n'.join(frame_contact_problems(value)) or None
@@ -278,6 +288,9 @@ def validate_inputs(value: Mapping[str, Any], _: Any) -> str | None:
         return None
     if 'frames' in value:
         found += pseudo_problems(value['base']['pw']['pseudos'], value['frames'].elements)
+        distance = value['kpoints_distance'].value if 'kpoints_distance' in value else 0.0
+        if distance > 0:
+            found += kpoint_problems(value['frames'], distance)
     control = value['base']['pw']['parameters'].get_dict().get('CONTROL', {})
     if control.get('calculation') != 'scf':
         found.append("base.pw.parameters: CONTROL.calculation must be 'scf'")

@@ -228,12 +228,14 @@ def test_splits_refuse_impossible_fractions():
         sampling.assign_splits([brucite()], {'valid': 0.5, 'test': 0.5}, seed=1)
 
 
-def test_force_weights_lift_small_displacements():
-    forces = [np.full((5, 3), f) for f in (0.01, 0.1, 1.0, 5.0)]
-    weights = sampling.force_weights(forces, floor=0.1, largest=10.0)
-    np.testing.assert_allclose(weights.mean(), 1.0)
-    assert np.all(np.diff(weights) <= 0)
-    np.testing.assert_allclose(weights.max() / weights.min(), 10.0)
+def test_displaced_frames_give_the_force_constants_of_a_spring():
+    frames = sampling.displaced(brucite(), 0.03)
+    moves = [np.linalg.norm(f.positions - brucite().positions, axis=1) for f in frames]
+    for move in moves:
+        np.testing.assert_allclose(np.sort(move)[-1], 0.03, atol=1e-9)
+        np.testing.assert_allclose(np.sort(move)[:-1], 0.0, atol=1e-9)
+    assert {int(np.argmax(move)) for move in moves} >= {0, 1, 3}
+    assert {f.info['source'] for f in frames} == {'displaced'}
 
 
 def test_hydrogens_can_be_moved_to_a_known_bond_length():

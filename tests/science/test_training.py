@@ -18,6 +18,7 @@ from aiida_mlip_ins.science.training import (
     EvaluateSettings,
     RelaxSettings,
     TrainSettings,
+    force_weights,
     split_problems,
     train_problems,
 )
@@ -178,3 +179,11 @@ def test_nan_is_found_where_it_begins() -> None:
 def test_log_without_validation() -> None:
     with pytest.raises(ValueError, match='no validation'):
         learning_curve([{'mode': 'opt', 'epoch': 0, 'loss': 1.0}], 'Default', None)
+
+
+def test_force_weights_lift_small_displacements():
+    forces = [np.full((5, 3), f) for f in (0.01, 0.1, 1.0, 5.0)]
+    weights = force_weights(forces, scale=0.1, ratio=10.0)
+    np.testing.assert_allclose(weights.mean(), 1.0)
+    assert np.all(np.diff(weights) <= 0)
+    np.testing.assert_allclose(weights.max() / weights.min(), 10.0)

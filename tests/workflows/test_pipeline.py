@@ -1,4 +1,4 @@
-"""The composition of the chain: what its builder makes and refuses, where it starts, how it ends."""
+"""The composition of the chain: what its builder makes and refuses, and how it ends."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ def arguments(brucite_structure, engine_code, pw_code, pseudo_family):
         'pressures': PRESSURES,
         'engine_code': engine_code,
         'pw_code': pw_code,
-        'overrides': {
-            link: {'pseudo_family': pseudo_family.label} for link in ('reference',)
-        },
+        'overrides': {link: {'pseudo_family': pseudo_family.label} for link in ('reference',)},
         'protocol': 'fast',
     }
 

@@ -91,6 +91,29 @@ def pressure_path(structures: Mapping[float, Atoms], pressures: Sequence[float])
     return [along_pressure(structures, pressure) for pressure in pressures]
 
 
+def displaced(atoms: Atoms, distance: float) -> list[Atoms]:
+    """Displacements by `distance` (angstrom) that give the force constants of the cell itself.
+
+    The symmetry-reduced set of phonopy (A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023)).
+    """
+    from phonopy import Phonopy
+    from phonopy.structure.atoms import PhonopyAtoms
+
+    crystal = PhonopyAtoms(
+        symbols=atoms.get_chemical_symbols(),
+        cell=atoms.cell.array,
+        scaled_positions=atoms.get_scaled_positions(),
+    )
+    phonon = Phonopy(crystal, supercell_matrix=np.eye(3), primitive_matrix=np.eye(3))
+    phonon.generate_displacements(distance=distance)
+    frames = []
+    for move in phonon.dataset['first_atoms']:
+        new = _copy(atoms, 'displaced', **_inherit(atoms), distance=distance)
+        new.positions[move['number']] += move['displacement']
+        frames.append(new)
+    return frames
+
+
 def volume_scan(atoms: Atoms, factors: Sequence[float]) -> list[Atoms]:
     """Isotropic volume scan: volumes `factors` times the given one, fractional coordinates kept."""
     frames = []

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aiida_mlip_ins.science.sampling.moves import (
     along_pressure,
     bond_rattled,
+    displaced,
     pressure_path,
     strained,
     supercells,
@@ -66,7 +67,10 @@ SETTINGS: dict[str, frozenset[str]] = {
     'rattle': _RATTLE,
     'strain': _RATTLE,
     'supercell': _RATTLE | {'matrices'},
+    'displaced': frozenset({'pressures', 'distance'}),
 }
+#: Sources of frames that are never held out.
+ALWAYS_TRAIN = frozenset({'path', 'displaced'})
 #: Keys that may be left out: tilts default to 0, scales to [1].
 OPTIONAL = frozenset({'scales', 'tilt'})
 
@@ -83,7 +87,8 @@ def targeted_set(
     ``rattle``: ``count`` bond-aware rattles of symmetrically strained cells;
     ``strain``: the same with general strains, few because pw.x pays for them (a sheared cell has no
     shells of equal G vectors: 65 s a frame in place of 21 on brucite);
-    ``supercell``: rattles of supercells, the ``matrices`` taken in turn.
+    ``supercell``: rattles of supercells, the ``matrices`` taken in turn;
+    ``displaced``: displacements by ``distance`` of single atoms, at each of ``pressures``.
     The amplitudes of frame i are multiplied by ``scales[i % len(scales)]``.
     ``strain`` is dimensionless, ``heavy``, ``tilt`` and ``stretch`` are widths in angstrom.
     """
@@ -97,6 +102,10 @@ def targeted_set(
         options = settings[section]
         if section == 'path':
             frames += pressure_path(structures, options['pressures'])
+            continue
+        if section == 'displaced':
+            for cell in pressure_path(structures, options['pressures']):
+                frames += displaced(cell, options['distance'])
             continue
         # One stream per section: changing one section's count leaves the other frames alone.
         rng = np.random.default_rng([seed, list(SETTINGS).index(section)])
@@ -148,7 +157,7 @@ def sampling_problems(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
             continue
         options = settings[section]
         problems += unknown_keys(options, allowed, f'sampling.{section}')
-        missing = sorted(allowed - {'scales', 'tilt'} - set(options))
+        missing = sorted(allowed - OPTIONAL - set(options))
         problems += [f"sampling.{section}: '{key}' is missing" for key in missing]
     return problems
 
@@ -160,15 +169,15 @@ def assign_splits(
 
     `fractions` gives the share of each split other than `train`, for example
     ``{'valid': 0.1, 'test': 0.15}``. Shares that do not come out even are carried from one source
-    to the next, so the totals are right to one frame. ``path`` frames always train: they are the
-    cells that relaxation must find.
+    to the next, so the totals are right to one frame. Frames of ``path`` and
+    ``displaced`` always train: the cells that relaxation must find, the curvatures of phonons.
     """
     if min(fractions.values(), default=0.0) < 0 or sum(fractions.values()) >= 1:
         raise ValueError(f'fractions must be positive and sum to less than 1, not {fractions}')
     rng = np.random.default_rng(seed)
     splits = [train] * len(frames)
     owed = dict.fromkeys(fractions, 0.0)
-    for source in sorted({str(frame.info['source']) for frame in frames} - {'path'}):
+    for source in sorted({str(frame.info['source']) for frame in frames} - ALWAYS_TRAIN):
         members = [i for i, frame in enumerate(frames) if frame.info['source'] == source]
         order = iter(rng.permutation(members))
         for name, fraction in fractions.items():
@@ -178,19 +187,3 @@ def assign_splits(
             for _ in range(take):
                 splits[int(next(order))] = name
     return splits
-
-
-def force_weights(
-    forces: Sequence[FloatArray], floor: float = 0.1, largest: float = 10.0
-) -> FloatArray:
-    """Loss weights that stop frames with large forces from drowning the curvature.
-
-    ``w = 1 / (f^2 + floor^2)`` with f the root mean square force component of the frame
-    (eV/angstrom); weights have mean 1 and none exceeds `largest` times the smallest. Written to a
-    frame's ``info['config_forces_weight']``, which mace_run_train multiplies into its squared
-    force error.
-    """
-    square = np.array([np.mean(np.square(f)) for f in forces])
-    weights = 1.0 / (square + floor**2)
-    weights = np.minimum(weights, largest * weights.min())
-    return weights / weights.mean()
