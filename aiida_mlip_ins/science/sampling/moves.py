@@ -107,9 +107,9 @@ def displaced(atoms: Atoms, distance: float) -> list[Atoms]:
     phonon = Phonopy(crystal, supercell_matrix=np.eye(3), primitive_matrix=np.eye(3))
     phonon.generate_displacements(distance=distance)
     frames = []
-    for move in phonon.dataset['first_atoms']:
+    for row in phonon.displacements:  # atom, then its displacement
         new = _copy(atoms, 'displaced', **_inherit(atoms), distance=distance)
-        new.positions[move['number']] += move['displacement']
+        new.positions[int(row[0])] += np.asarray(row[1:], dtype=float)
         frames.append(new)
     return frames
 
