@@ -15,12 +15,14 @@ OVERRIDES = {
     'dft_relaxation': 'quadratic',
     'reference': {
         'cutoffs': {'ecutwfc': 50.0, 'ecutrho': 200.0},
-        'kpoints_distance': 1.4,
+        'kpoints_distance': 1.6,
         'parameters_pw': {'ELECTRONS': {'conv_thr': 1.0e-8}},
     },
+    'pw_scan': {'relaxation': {'max_force': 0.05, 'max_stress': 0.5}},
     'sampling': {
         'path': {'pressures': [-3.0, 1.0, 5.0]},
         'symmetric': {'count': 2, 'pressures': [-1.0, 2.5]},
+        'displaced': {'pressures': [1.0]},
         'strain': {'count': 2},
         'rattle': {'count': 8},
         'supercell': {'count': 3, 'matrices': [[[1, 0, 0], [0, 1, 0], [0, 0, 2]]]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -38,6 +39,7 @@ def running_daemon(workers: int = 1) -> Iterator[tuple[bool, Callable[[], None]]
             )
 
     try:
+        _await_broker()
         yield started, check
     finally:
         if started and client.is_daemon_running:
@@ -45,3 +47,18 @@ def running_daemon(workers: int = 1) -> Iterator[tuple[bool, Callable[[], None]]
                 client.stop_daemon(wait=True, timeout=TIMEOUT_S)
             except DaemonException as error:
                 click.echo(f'The daemon may still run ({error}): `verdi daemon stop`.', err=True)
+
+
+def _await_broker() -> None:
+    """Wait until the broker answers; AiiDA gives it ten seconds, too few on a busy machine."""
+    from aiida.manage import get_manager
+
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            get_manager().get_communicator()
+        except ConnectionError as error:
+            if time.monotonic() > deadline:
+                raise click.ClickException(f'the broker does not answer: {error}') from None
+        else:
+            return

@@ -327,12 +327,12 @@ def input_problems(inputs: Mapping[str, Any], _: Any) -> str | None:
 
 def _folding_problems(sections: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
     """Return the supercells that cannot have the k-points of the crystal."""
-    if 'reference' not in inputs:
+    if 'reference' not in inputs or not sections.get('supercell', {}).get('count'):
         return []
     crystal = to_atoms(inputs['structure'])
     mesh = kpoint_meshes([crystal], inputs['reference']['kpoints_distance'].value)[0]
     found = []
-    for matrix in sections.get('supercell', {}).get('matrices', []):
+    for matrix in sections['supercell'].get('matrices', []):
         try:
             folded_mesh(matrix, mesh)
         except ValueError as error:

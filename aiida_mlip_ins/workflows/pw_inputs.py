@@ -32,7 +32,7 @@ def load_pw_code(code: orm.AbstractCode | str) -> tuple[orm.AbstractCode | None,
 
 def code_problems(code: orm.AbstractCode) -> list[str]:
     """Return why a code cannot run pw.x: it is for something else, or its program is not there."""
-    plugin = code.default_calc_job_plugin
+    plugin = _plugin(code)
     if plugin and plugin != PW_PLUGIN:
         return [
             f"code: '{code.full_label}' is for the plugin '{plugin}', but pw.x ('{PW_PLUGIN}') is "
@@ -185,7 +185,12 @@ def _known_codes() -> str:
     """Return the sentence on the pw.x codes of the profile."""
     query = orm.QueryBuilder().append(orm.AbstractCode)
     codes = query.all(flat=True)
-    labels = sorted(c.full_label for c in codes if c.default_calc_job_plugin == PW_PLUGIN)
+    labels = sorted(c.full_label for c in codes if _plugin(c) == PW_PLUGIN)
     if labels:
         return f'codes for pw.x here: {", ".join(labels)}'
     return 'there is no code for pw.x here, `aiida-mlip-ins setup` makes one'
+
+
+def _plugin(code: orm.AbstractCode) -> str | None:
+    """Return what a code is for; the codes of some other plugins do not say."""
+    return getattr(code, 'default_calc_job_plugin', None)
