@@ -31,4 +31,11 @@ def structure_problems(structure: orm.StructureData, require_hydrogen: bool = Tr
     """
     if structure.is_alloy or structure.has_vacancies:
         return ['structure: sites are partly occupied; choose one ordered arrangement']
-    return crystal_problems(to_atoms(structure), require_hydrogen=require_hydrogen)
+    named = [kind.name for kind in structure.kinds if kind.name != kind.symbol]
+    found = []
+    if named:
+        found.append(
+            f'structure: kinds are told apart by name ({", ".join(named)}), which no engine here '
+            'does; `to_structure(to_atoms(structure))` makes one kind of each element'
+        )
+    return found + crystal_problems(to_atoms(structure), require_hydrogen=require_hydrogen)

@@ -124,3 +124,11 @@ def test_partly_occupied_node(brucite_structure):
     node = orm.StructureData(cell=brucite_structure.cell)
     node.append_atom(position=(0, 0, 0), symbols=['Mg', 'Ca'], weights=[0.5, 0.5], name='M')
     assert 'partly occupied' in structure_problems(node)[0]
+
+
+def test_kinds_of_one_element_are_refused(brucite):
+    brucite.set_tags([0, 0, 0, 1, 2])
+    node = orm.StructureData(ase=brucite)
+    (problem,) = structure_problems(node)
+    assert 'H1, H2' in problem
+    assert structure_problems(to_structure(to_atoms(node))) == []

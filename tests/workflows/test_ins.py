@@ -30,7 +30,7 @@ def test_every_protocol_makes_inputs_that_are_accepted(engine, protocol):
     constants = spring_force_constants()
     builder = InsWorkChain.get_builder_from_protocol(engine, constants, 1.5, protocol)
     process = instantiate(builder)
-    mesh = {'fast': [5, 5, 3], 'balanced': [7, 7, 4], 'stringent': [12, 12, 7]}[protocol]
+    mesh = {'fast': [8, 8, 5], 'balanced': [12, 12, 7], 'stringent': [16, 16, 9]}[protocol]
     assert process.inputs.ins.parameters['mesh'] == mesh
     assert process.inputs.pressure.value == 1.5
     assert process.inputs.resolution['instrument'] == 'TOSCA'

@@ -12,6 +12,7 @@ from springs import brucite_cell
 
 from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.phonon_inputs import validate_supercell_matrix
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS
@@ -75,7 +76,7 @@ def test_a_larger_supercell_for_dft_has_a_mesh(aiida_profile):
         {'reference': {'pseudo_family': family().label}, 'pw': {'supercell_min_length': 5.0}},
     )  # fmt: skip
     assert builder.supercell_matrix.get_list() == [2, 2, 2]
-    assert builder.parameters['mesh'] == [5, 5, 3]
+    assert builder.parameters['mesh'] == [8, 8, 5]
     assert builder.parameters['gamma_centred'] is False
 
 
@@ -243,3 +244,15 @@ def test_phonons_of_a_tiny_crystal_with_pw(pw_code, pseudo_family):
 def test_parameters_of_the_tests_are_whole(mace):
     assert set(mace.parameters.get_dict()) == set(PARAMETERS)
     assert brucite_cell().get_chemical_formula() == 'H2MgO2'
+
+
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_modes_are_checked_on_the_mesh_of_the_spectrum(engine, model, protocol):
+    phonons = MacePhononsWorkChain.get_builder_from_protocol(
+        engine, spring_structure(), model, protocol
+    )
+    spectrum = InsWorkChain.get_builder_from_protocol(
+        engine, protocol=protocol, structure=spring_structure()
+    )
+    for name in ('mesh', 'gamma_centred', 'imaginary_tolerance'):
+        assert phonons.parameters[name] == spectrum.ins.parameters[name]
