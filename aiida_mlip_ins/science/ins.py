@@ -1,6 +1,6 @@
-"""What an INS simulation needs beside the lattice dynamics: instrument, kinematics, rows.
+"""What an INS simulation needs beside the lattice dynamics: settings, bins, rows, maps.
 
-An intensity is an incoherent one-atom scattering law times the atom's total cross section,
+An intensity is an incoherent one-atom scattering law times a cross section of the atom,
 ``sigma S(Q, w)`` in barn per 1/cm for one primitive cell, summed over what its row leaves open.
 """
 
@@ -14,34 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from aiida_mlip_ins.science.settings import setting
+from aiida_mlip_ins.science import isotopes
+from aiida_mlip_ins.science.instruments import INSTRUMENTS, limits_of
+from aiida_mlip_ins.science.settings import setting, unknown_keys
 from aiida_mlip_ins.science.units import PER_CM_PER_MEV
 
 UNITS = 'barn/(1/cm)/primitive cell'
 KEYS = ('atom', 'element', 'order', 'bank')
-
-Q2_PER_MEV = 0.48259640293390343
-"""2 m_n / hbar^2 in 1/(angstrom^2 meV), CODATA 2018."""
-
-
-@dataclass(frozen=True)
-class Instrument:
-    """An indirect-geometry instrument: the energy it detects and the angles it detects at."""
-
-    final_energy: float
-    """1/cm."""
-    banks: Mapping[str, float]
-    """Scattering angle in degrees of each bank of detectors."""
-    source: str
-
-
-INSTRUMENTS = {
-    'TOSCA': Instrument(
-        final_energy=32.0,
-        banks={'forward': 45.0, 'backward': 134.98885653282196},
-        source='Abins in Mantid, scripts/abins/parameters.py; the angles also in resins 0.1.0.',
-    ),
-}
+MAX_ORDER = 10
 
 
 @dataclass(frozen=True)
@@ -51,16 +31,27 @@ class InsSettings:
     instrument: str = setting(
         'Instrument, which fixes Q for each energy transfer.', choices=tuple(INSTRUMENTS)
     )
+    banks: dict[str, float] = setting(
+        'Weight of each bank of detectors that counts; empty for all, with their own weights.',
+        minimum=0.0,
+    )
     temperature: float = setting('Temperature of the sample.', 'K', minimum=0.0)
     mesh: list[int] = setting('Number of q-points along each reciprocal axis.', minimum=1)
     gamma_centred: bool = setting(
         'Whether the mesh holds Gamma; otherwise it is shifted by half a step along each axis.'
     )
-    max_order: int = setting('Largest number of quanta.', minimum=1, maximum=2)
+    max_order: int = setting('Largest number of quanta.', minimum=1, maximum=MAX_ORDER)
     overtones: str = setting(
         'Second order of one mode with itself: as Abins counts it, or as a harmonic oscillator has '
-        'it (twice as much).',
+        'it (twice as much); higher orders follow.',
         choices=('abins', 'harmonic'),
+    )
+    cross_section: str = setting(
+        'Which cross section of the nuclei counts.', choices=('total', 'incoherent', 'coherent')
+    )
+    isotopes: dict[str, str] = setting(
+        'Nuclide of an element or of one atom (index in the primitive cell), as in "H: 2H" or '
+        '"3: D"; "natural" for the mixture. Empty: by the masses of the crystal.'
     )
     energy_min: float = setting('Start of the spectrum.', '1/cm', minimum=0.0)
     energy_max: float = setting('End of the spectrum.', '1/cm', above=0.0)
@@ -70,9 +61,73 @@ class InsSettings:
         '1/cm',
         above=0.0,
     )
-    imaginary_tolerance: float = setting(
-        'A mode below minus this is a reason to refuse.', '1/cm', minimum=0.0
+    imaginary: str = setting(
+        'Imaginary modes: refuse; leave them out and report what is lost; or impose the acoustic '
+        'sum rule first, and refuse what is left.',
+        choices=('refuse', 'leave_out', 'asr'),
     )
+    imaginary_tolerance: float = setting(
+        'A mode below minus this is imaginary; nearer to zero it is noise.', '1/cm', minimum=0.0
+    )
+    asr_threshold: float = setting(
+        'With the policy "asr": a mode below minus this is not noise of the acoustic sum rule, and '
+        'is refused.',
+        '1/cm',
+        above=0.0,
+    )
+    incident_energy: float | None = setting(
+        'Energy of the incident neutrons; direct geometry only.', 'meV', above=0.0, optional=True
+    )
+    q_step: float | None = setting(
+        'Step of a map of intensity against Q and energy; absent for none.',
+        '1/angstrom',
+        above=0.0,
+        optional=True,
+    )
+
+
+def combination_problems(settings: InsSettings, where: str) -> list[str]:
+    """Return what does not fit together of settings that are valid one by one."""
+    instrument = INSTRUMENTS[settings.instrument]
+    found = unknown_keys(settings.banks, instrument.banks, f'{where}.banks')
+    if settings.banks and not any(settings.banks.values()):
+        found.append(f'{where}.banks: all weights are zero; give one that counts')
+    for key, nuclide in settings.isotopes.items():
+        found += isotopes.nuclide_problems(key, nuclide, f'{where}.isotopes')
+    energy = settings.incident_energy
+    if instrument.is_direct and energy is None:
+        found.append(
+            f"{where}: 'incident_energy' (meV) is missing, which {settings.instrument} needs"
+        )
+    if not instrument.is_direct and energy is not None:
+        found.append(
+            f'{where}.incident_energy: {settings.instrument} has a fixed final energy; leave it out'
+        )
+    if energy is not None and settings.energy_max >= energy * PER_CM_PER_MEV:
+        found.append(
+            f'{where}.energy_max: {settings.energy_max:g} 1/cm is not below the incident energy of '
+            f'{energy * PER_CM_PER_MEV:.0f} 1/cm ({energy:g} meV)'
+        )
+    if settings.q_step is not None and not instrument.is_direct:
+        found.append(
+            f'{where}.q_step: {settings.instrument} sees one Q for each energy; leave it out, or '
+            'choose an instrument with direct geometry'
+        )
+    return found
+
+
+def banks_of(settings: InsSettings) -> dict[str, float]:
+    """Return the banks that count, with their weights, in the order of the instrument."""
+    own = INSTRUMENTS[settings.instrument].banks
+    if not settings.banks:
+        return {name: bank.weight for name, bank in own.items()}
+    return {name: settings.banks[name] for name in own if settings.banks.get(name)}
+
+
+def incident_per_cm(settings: InsSettings) -> float | None:
+    """Return the incident energy in 1/cm, ``None`` for indirect geometry."""
+    energy = settings.incident_energy
+    return None if energy is None else energy * PER_CM_PER_MEV
 
 
 def energy_bins(settings: InsSettings) -> np.ndarray:
@@ -81,19 +136,34 @@ def energy_bins(settings: InsSettings) -> np.ndarray:
     return settings.energy_min + settings.bin_width * np.arange(steps + 1)
 
 
-def momentum_transfer_squared(energy: np.ndarray, angle: float, final_energy: float) -> np.ndarray:
-    """Return Q^2 in 1/angstrom^2 of an indirect-geometry instrument.
+def map_q(settings: InsSettings) -> np.ndarray:
+    """Return the Q (n,) in 1/angstrom of a map: whole steps up to what the instrument reaches."""
+    assert settings.q_step is not None
+    limits = limits_of(INSTRUMENTS[settings.instrument], incident_per_cm(settings))
+    edges = energy_bins(settings)
+    largest = math.sqrt(limits.squared((edges[1:] + edges[:-1]) / 2).max())
+    return settings.q_step * np.arange(1, math.floor(largest / settings.q_step) + 1)
 
-    ``Q^2 = k_i^2 + k_f^2 - 2 k_i k_f cos(angle)`` with ``E = hbar^2 k^2 / 2 m_n``.
 
-    :param energy: energy lost by the neutron, 1/cm, not below ``-final_energy``.
-    :param angle: scattering angle, degrees.
-    :param final_energy: energy of the detected neutrons, 1/cm.
+def cut(
+    axis: np.ndarray, values: np.ndarray, reachable: np.ndarray, low: float, high: float
+) -> np.ndarray:
+    """Return the mean of a map over a range of one of its axes; NaN-free, 0 where nothing is seen.
+
+    :param axis: (n,) the axis that is averaged, the second but last of ``values``.
+    :param values: (..., n, m).
+    :param reachable: (n, m), what the instrument sees; the mean is over that.
+    :raises ValueError: if the range holds no point of the axis.
     """
-    scale = Q2_PER_MEV / PER_CM_PER_MEV
-    incident, final = (energy + final_energy) * scale, final_energy * scale
-    cosine = math.cos(math.radians(angle))
-    return incident + final - 2 * np.sqrt(incident * final) * cosine
+    inside = (axis >= low) & (axis <= high)
+    if not inside.any():
+        raise ValueError(
+            f'no point between {low:g} and {high:g}: the axis runs from {axis[0]:g} to {axis[-1]:g}'
+        )
+    seen = reachable[inside].sum(axis=0)
+    total = (values[..., inside, :] * reachable[inside]).sum(axis=-2)
+    found: np.ndarray = np.divide(total, seen, out=np.zeros_like(total), where=seen > 0)
+    return found
 
 
 def describe_rows(

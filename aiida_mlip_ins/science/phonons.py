@@ -175,6 +175,19 @@ def produce_force_constants(
     return constants
 
 
+def sum_rule_violation(phonon: Phonon) -> float:
+    """Return the largest force (eV/angstrom^2) that moving the whole crystal would cause."""
+    return float(np.abs(phonon.force_constants.sum(axis=1)).max())
+
+
+def impose_sum_rule(phonon: Phonon) -> None:
+    """Make force constants obey the acoustic sum rule and the symmetry of indices, in place.
+
+    Phonopy imposes one after the other; after some rounds both hold.
+    """
+    phonon.symmetrize_force_constants(level=10, show_drift=False)
+
+
 def modes_at(phonon: Phonon, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return frequencies (n_q, n_modes; 1/cm) and eigenvectors (n_q, n_modes, n_atoms, 3).
 

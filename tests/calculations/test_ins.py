@@ -6,6 +6,7 @@ import pytest
 from aiida import orm
 from aiida.common.folders import SandboxFolder
 from aiida_phonopy.data import ForceConstantsData
+from ins_settings import SETTINGS
 from phonon_nodes import dft_force_constants, spring_force_constants
 from pw_mocks import code, instantiate
 
@@ -16,12 +17,6 @@ from aiida_mlip_ins.calculations.ins import (
     validate_force_constants,
 )
 from aiida_mlip_ins.drivers.ins import FORCE_CONSTANTS, INTENSITIES
-
-SETTINGS = {
-    'instrument': 'TOSCA', 'temperature': 10.0, 'mesh': [2, 2, 2], 'gamma_centred': False,
-    'max_order': 2, 'overtones': 'abins', 'energy_min': 0.0, 'energy_max': 4000.0,
-    'bin_width': 1.0, 'frequency_min': 10.0, 'imaginary_tolerance': 1.0,
-}  # fmt: skip
 
 
 def builder(**changes):

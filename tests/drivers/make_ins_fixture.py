@@ -12,14 +12,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from ins_settings import SETTINGS as INS_SETTINGS
 from springs import brucite_dft, phonopy_arrays
 
 TARGET = Path('tests/parsers/fixtures/ins/default')
-SETTINGS = {
-    'instrument': 'TOSCA', 'temperature': 10.0, 'mesh': [1, 1, 1], 'gamma_centred': True,
-    'max_order': 2, 'overtones': 'abins', 'energy_min': 0.0, 'energy_max': 4000.0,
-    'bin_width': 10.0, 'frequency_min': 10.0, 'imaginary_tolerance': 1.0,
-}  # fmt: skip
+SETTINGS = {**INS_SETTINGS, 'mesh': [1, 1, 1], 'gamma_centred': True, 'bin_width': 10.0}
 
 atoms, constants, _ = brucite_dft('0.0')
 TARGET.mkdir(parents=True, exist_ok=True)

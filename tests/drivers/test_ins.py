@@ -8,18 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ins_settings import SETTINGS as INS_SETTINGS
 from springs import brucite_dft, phonopy_arrays, spring_arrays
 
-from aiida_mlip_ins.science import ins
+from aiida_mlip_ins.science.instruments import INSTRUMENTS, path_of
 
 pytestmark = pytest.mark.engines
 
 TOP = Path(__file__).resolve().parents[2]
-SETTINGS = {
-    'instrument': 'TOSCA', 'temperature': 10.0, 'mesh': [3, 2, 2], 'gamma_centred': False,
-    'max_order': 2, 'overtones': 'abins', 'energy_min': 0.0, 'energy_max': 4000.0,
-    'bin_width': 1.0, 'frequency_min': 10.0, 'imaginary_tolerance': 1.0,
-}  # fmt: skip
+SETTINGS = {**INS_SETTINGS, 'mesh': [3, 2, 2]}
 
 HBAR = 1.054571817e-34
 U = 1.66053906660e-27
@@ -64,6 +61,12 @@ def mean_square(frequency: float) -> float:
     return HBAR / (2 * 1.008 * U * 2 * np.pi * C_PER_CM * frequency) * 1e20
 
 
+def tosca_q2(energy: float, bank: str) -> float:
+    """Return Q^2 in 1/angstrom^2."""
+    path = path_of(INSTRUMENTS['TOSCA'], bank, None)
+    return path.squared(np.array([energy]))[0, 0]
+
+
 def test_orders_one_and_two_agree_with_a_direct_use_of_abinslib(driver, engines_python, tmp_path):
     results, found = driver(spring_arrays())
     assert 'Found reference' not in driver.output
@@ -91,10 +94,8 @@ def test_an_isotropic_oscillator_gives_a_poisson_series(driver, overtones, share
         oscillator(frequency), mesh=[1, 1, 1], temperature=0.0, overtones=overtones
     )
     for row, line in zip(results['rows'], found['intensity'], strict=True):
-        angle = ins.INSTRUMENTS['TOSCA'].banks[row['bank']]
         order = row['order']
-        energy = frequency if order == 1 else 2000.5
-        q2 = ins.momentum_transfer_squared(np.array([energy]), angle, 32.0)[0]
+        q2 = tosca_q2(frequency if order == 1 else 2000.5, row['bank'])
         x = q2 * mean_square(frequency)
         expected = 82.02 * np.exp(-x) * (x if order == 1 else share * x**2 / 2)
         assert np.flatnonzero(line).tolist() == [1000 if order == 1 else 2000]
@@ -106,7 +107,7 @@ def test_warmth_adds_quanta_and_damps(driver):
     results, found = driver(oscillator(frequency), mesh=[1, 1, 1], temperature=temperature)
     n = 1 / np.expm1(frequency / (0.6950348 * temperature))
     row = results['rows'][0]
-    q2 = ins.momentum_transfer_squared(np.array([frequency]), 45.0, 32.0)[0]
+    q2 = tosca_q2(frequency, 'forward')
     x = q2 * mean_square(frequency)
     expected = 82.02 * x * (n + 1) * np.exp(-x * (2 * n + 1))
     assert row == {'atom': 0, 'element': 'H', 'order': 1, 'bank': 'forward'}

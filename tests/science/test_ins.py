@@ -1,14 +1,9 @@
 import numpy as np
 import pytest
+from ins_settings import SETTINGS
 
 from aiida_mlip_ins.science import ins
 from aiida_mlip_ins.science.settings import build, problems
-
-SETTINGS = {
-    'instrument': 'TOSCA', 'temperature': 10.0, 'mesh': [2, 2, 2], 'gamma_centred': False,
-    'max_order': 2, 'overtones': 'abins', 'energy_min': 0.0, 'energy_max': 4000.0,
-    'bin_width': 1.0, 'frequency_min': 10.0, 'imaginary_tolerance': 1.0,
-}  # fmt: skip
 
 
 def test_momentum_transfer_of_elastic_scattering():
