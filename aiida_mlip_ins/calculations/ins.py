@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from aiida_phonopy.data import ForceConstantsData
 
 from aiida_mlip_ins.calculations.base import EngineCalculation
 from aiida_mlip_ins.calculations.functions.phonons import arrays_of
+from aiida_mlip_ins.data.ins_map import InsMapData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.drivers.ins import FORCE_CONSTANTS, INTENSITIES
-from aiida_mlip_ins.science.ins import InsSettings
+from aiida_mlip_ins.science.ins import InsSettings, combination_problems
+from aiida_mlip_ins.science.isotopes import crystal_problems
 from aiida_mlip_ins.science.phonons import length_problems
-from aiida_mlip_ins.science.settings import problems
+from aiida_mlip_ins.science.settings import build, problems
 from aiida_mlip_ins.science.structure import energy_range_problems
 
 
@@ -45,11 +48,19 @@ class InsCalculation(EngineCalculation):
             serializer=orm.to_aiida_type,
             help='Pressure (GPa) that the crystal is under; kept with the spectrum.',
         )
+        spec.inputs.validator = validate_isotopes
         spec.input('metadata.options.parser_name', valid_type=str, default='mlip_ins.ins')
         spec.output(
             'intensities',
             valid_type=InsSpectrumData,
             help='Intensities (barn/(1/cm)/primitive cell) against energy (1/cm).',
+        )
+        spec.output(
+            'map',
+            valid_type=InsMapData,
+            required=False,
+            help='Intensities of elements (barn/(1/cm)/primitive cell) against Q (1/angstrom) and '
+            'energy (1/cm), for direct geometry with a `q_step`.',
         )
         spec.exit_code(
             401, 'ERROR_IMAGINARY_MODES', message='No spectrum for an unstable crystal: {message}'
@@ -79,7 +90,23 @@ def settings_problems(settings: dict[str, Any], where: str) -> list[str]:
         low, high, width = (float(n) for n in numbers if n is not None)
         if not found:
             found += [f'{where}: {text}' for text in energy_range_problems(low, high, width)]
+    if not found:
+        found = combination_problems(build(InsSettings, settings, where), where)
     return found
+
+
+def isotope_problems(settings: dict[str, Any], constants: ForceConstantsData) -> list[str]:
+    """Return which isotopes the crystal of some force constants cannot have."""
+    symbols = constants.get_primitive_cell().get_ase().get_chemical_symbols()
+    return crystal_problems(settings.get('isotopes', {}), symbols, 'parameters.isotopes')
+
+
+def validate_isotopes(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Refuse isotopes of atoms that the crystal does not have."""
+    if 'force_constants' not in inputs or 'parameters' not in inputs:
+        return None
+    found = isotope_problems(inputs['parameters'].get_dict(), inputs['force_constants'])
+    return '\n'.join(found) or None
 
 
 def validate_force_constants(value: ForceConstantsData, _: Any) -> str | None:

@@ -22,7 +22,8 @@ class InsSpectrumData(orm.ArrayData):
     ``sigma S(Q, w)`` in barn/(1/cm) for one primitive cell. What each row is of is in the attribute
     ``rows``: ``atom`` (index), ``element``, ``order`` (number of quanta), ``bank``; a row is summed
     over the keys that it lacks. Conditions are attributes as well: ``stage``, ``pressure_gpa``,
-    ``temperature_k``, ``instrument``, ``units``, and from stage ``broadened`` on ``resolution``.
+    ``temperature_k``, ``instrument``, ``units``, ``remarks``, and from stage ``broadened`` on
+    ``resolution``.
     """
 
     @classmethod
@@ -36,6 +37,7 @@ class InsSpectrumData(orm.ArrayData):
         instrument: str,
         pressure_gpa: float | None = None,
         resolution: Mapping[str, Any] | None = None,
+        remarks: Sequence[str] = (),
     ) -> Self:
         """Return an unstored node.
 
@@ -47,6 +49,8 @@ class InsSpectrumData(orm.ArrayData):
         :param instrument: its name.
         :param pressure_gpa: GPa, ``None`` if unknown.
         :param resolution: what it was broadened with.
+        :param remarks: sentences that whoever reads the spectrum has to know, such as what of the
+            crystal is missing in it.
         :raises ValueError: listing what does not fit together.
         """
         node = cls()
@@ -61,6 +65,7 @@ class InsSpectrumData(orm.ArrayData):
                 'instrument': instrument,
                 'units': {'energy_bins': '1/cm', 'intensity': ins.UNITS},
                 'resolution': dict(resolution) if resolution is not None else None,
+                'remarks': list(remarks),
             }
         )
         problems = node._problems()
@@ -85,6 +90,7 @@ class InsSpectrumData(orm.ArrayData):
             self.instrument,
             self.pressure_gpa,
             resolution,
+            self.remarks,
         )
 
     def _problems(self) -> list[str]:
@@ -174,6 +180,11 @@ class InsSpectrumData(orm.ArrayData):
         return None if value is None else dict(value)
 
     @property
+    def remarks(self) -> list[str]:
+        """What has to be known of it, such as modes that were left out."""
+        return list(self.base.attributes.get('remarks', []))
+
+    @property
     def elements(self) -> list[str]:
         """Elements of the rows, in alphabetical order."""
         return sorted({row['element'] for row in self.rows if 'element' in row})
@@ -196,7 +207,8 @@ class InsSpectrumData(orm.ArrayData):
     def _conditions(self) -> dict[str, Any]:
         """Return the attributes that say what the arrays are, with the node they came from."""
         names = (
-            'stage', 'pressure_gpa', 'temperature_k', 'instrument', 'units', 'resolution', 'rows',
+            'stage', 'pressure_gpa', 'temperature_k', 'instrument', 'units', 'resolution',
+            'remarks', 'rows',
         )  # fmt: skip
         return {'uuid': self.uuid} | {name: self.base.attributes.get(name) for name in names}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from aiida_mlip_ins.data.ins_map import InsMapData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.drivers.ins import INTENSITIES
 from aiida_mlip_ins.parsers.base import EngineParser
@@ -23,20 +24,34 @@ class InsParser(EngineParser):
         """
         try:
             with np.load(temporary / INTENSITIES, allow_pickle=False) as file:
-                bins, intensity = file['energy_bins'], file['intensity']
+                arrays = dict(file)
         except zipfile.BadZipFile as error:
             raise ValueError(f'{INTENSITIES}: {error}') from error
         settings = self.node.inputs.parameters.get_dict()
         pressure = self.node.inputs.pressure.value if 'pressure' in self.node.inputs else None
+        rows = results.pop('rows')
+        conditions = {
+            'temperature_k': settings['temperature'],
+            'instrument': settings['instrument'],
+            'pressure_gpa': pressure,
+            'remarks': results.get('remarks', []),
+        }
         self.out(
             'intensities',
             InsSpectrumData.from_arrays(
-                bins,
-                intensity,
-                results.pop('rows'),
-                stage='intensities',
-                temperature_k=settings['temperature'],
-                instrument=settings['instrument'],
-                pressure_gpa=pressure,
+                arrays['energy_bins'], arrays['intensity'], rows, 'intensities', **conditions
             ),
         )
+        if 'map_q' in arrays:
+            self.out(
+                'map',
+                InsMapData.from_arrays(
+                    arrays['map_q'],
+                    arrays['energy_bins'],
+                    arrays['map_intensity'],
+                    arrays['map_reachable'],
+                    sorted({row['element'] for row in rows}),
+                    incident_energy_mev=settings['incident_energy'],
+                    **conditions,
+                ),
+            )

@@ -1,6 +1,8 @@
 """Resolution of an instrument and broadening of a binned spectrum with it.
 
 Widths come from resins, which gives standard deviations against energy transfer with their source.
+Where it has none (its models of VISION, TFXA and TOSCA-1 cannot be evaluated in 0.1.0), a
+polynomial in the energy transfer takes their place: a published one, or given coefficients.
 """
 
 from __future__ import annotations
@@ -19,21 +21,42 @@ REACH = 6.0
 """Standard deviations after which a Gaussian is cut off (2e-9 of its area)."""
 
 
+POLYNOMIAL = 'polynomial'
+"""Model that any instrument has, with the argument ``coefficients``."""
+
+PUBLISHED = {
+    ('VISION', 'OCLIMAX'): (
+        (2.5, 0.005, 1e-7),
+        'OCLIMAX, its default parameter ERES for VISION; Y. Q. Cheng, L. L. Daemen, A. I. '
+        'Kolesnikov, A. J. Ramirez-Cuesta, J. Chem. Theory Comput., 2019, 15, 1974-1982. '
+        'https://doi.org/10.1021/acs.jctc.8b01250',
+    ),
+}
+"""Coefficients (1/cm, 1, cm, ...) of the standard deviation in powers of the energy transfer."""
+
+
 @dataclass(frozen=True)
 class ResolutionSettings:
     """What decides how sharp an instrument sees."""
 
     instrument: str = setting('Instrument, as resins names it.')
-    model: str = setting('Model of its resolution, as resins names it.')
+    model: str = setting(
+        'Model of its resolution, as resins names it; OCLIMAX for VISION; or "polynomial" with the '
+        'argument "coefficients" of the standard deviation, in 1/cm, 1, cm, ...'
+    )
     arguments: dict = setting(
         'Arguments of the model, such as a bank or an incident energy in meV; empty for none.'
     )
 
 
 def resolution_problems(settings: ResolutionSettings, where: str) -> list[str]:
-    """Return why resins cannot make this resolution, an empty list if it can."""
+    """Return why this resolution cannot be made, an empty list if it can."""
     from resins import Instrument
 
+    if settings.model == POLYNOMIAL:
+        return _polynomial_problems(settings, where)
+    if (settings.instrument, settings.model) in PUBLISHED:
+        return unknown_keys(settings.arguments, (), f'{where}.arguments')
     names = Instrument.available_instruments()
     if settings.instrument not in names:
         return [
@@ -41,7 +64,8 @@ def resolution_problems(settings: ResolutionSettings, where: str) -> list[str]:
             f'{nearest(settings.instrument, names)}'
         ]
     instrument = Instrument.from_default(settings.instrument)
-    models = instrument.available_models
+    own = [model for name, model in PUBLISHED if name == settings.instrument]
+    models = [*instrument.available_models, *own, POLYNOMIAL]
     if settings.model not in models:
         return [
             f"{where}.model: {settings.instrument} has no model '{settings.model}'"
@@ -67,12 +91,27 @@ def resolution_problems(settings: ResolutionSettings, where: str) -> list[str]:
     return []
 
 
+def _polynomial_problems(settings: ResolutionSettings, where: str) -> list[str]:
+    """Return what is wrong with given coefficients."""
+    found = unknown_keys(settings.arguments, ('coefficients',), f'{where}.arguments')
+    values = settings.arguments.get('coefficients')
+    if not isinstance(values, list | tuple) or not values:
+        found.append(f"{where}.arguments: 'coefficients' must be a list of numbers (1/cm, 1, ...)")
+    elif not all(isinstance(v, int | float) and np.isfinite(v) for v in values):
+        found.append(f'{where}.arguments.coefficients: they must all be finite numbers')
+    return found
+
+
 def sigma(settings: ResolutionSettings, energy: np.ndarray) -> np.ndarray:
     """Return the standard deviation (n,) in 1/cm of the resolution at each energy (n,) in 1/cm.
 
     :raises ValueError: if the model cannot be evaluated, has no Gaussian width, or not a positive
         one everywhere.
     """
+    coefficients = _coefficients(settings)
+    if coefficients is not None:
+        widths = np.polynomial.polynomial.polyval(np.asarray(energy, dtype=float), coefficients)
+        return _positive(widths)
     points = (np.asarray(energy, dtype=float) / PER_CM_PER_MEV)[:, None]
     try:
         found = _model(settings).get_characteristics(points)
@@ -84,14 +123,34 @@ def sigma(settings: ResolutionSettings, energy: np.ndarray) -> np.ndarray:
         ) from error
     if 'sigma' not in found:
         raise ValueError(f'its shape is not a Gaussian: {", ".join(found)}')
-    widths: np.ndarray = np.broadcast_to(found['sigma'], len(points)) * PER_CM_PER_MEV
+    return _positive(np.broadcast_to(found['sigma'], len(points)) * PER_CM_PER_MEV)
+
+
+def _positive(widths: np.ndarray) -> np.ndarray:
+    """Return widths (n,) that are usable.
+
+    :raises ValueError: if they are not.
+    """
     if not (np.isfinite(widths) & (widths > 0)).all():
         raise ValueError('its width is not positive over the whole range of energies')
     return widths
 
 
+def _coefficients(settings: ResolutionSettings) -> list[float] | None:
+    """Return the coefficients of a polynomial, ``None`` for a model of resins."""
+    if settings.model == POLYNOMIAL:
+        return [float(value) for value in settings.arguments['coefficients']]
+    published = PUBLISHED.get((settings.instrument, settings.model))
+    return None if published is None else list(published[0])
+
+
 def citation(settings: ResolutionSettings) -> list[str]:
-    """Return the publications that the resolution is from."""
+    """Return the publications that the resolution is from, none for given coefficients."""
+    if settings.model == POLYNOMIAL:
+        return []
+    published = PUBLISHED.get((settings.instrument, settings.model))
+    if published is not None:
+        return [published[1]]
     return [str(item) for item in _model(settings).citation if item]
 
 

@@ -25,6 +25,17 @@ MAX_ORDER = 10
 
 
 @dataclass(frozen=True)
+class ConvergenceSettings:
+    """When a mesh of q-points is dense enough."""
+
+    tolerance: float = setting(
+        'The area between the broadened spectra of a mesh and of one twice as dense, as a share.',
+        above=0.0,
+    )
+    max_doublings: int = setting('How often the mesh is doubled at most.', minimum=1, maximum=6)
+
+
+@dataclass(frozen=True)
 class InsSettings:
     """What decides the intensities; the resolution is applied later."""
 
@@ -164,6 +175,17 @@ def cut(
     total = (values[..., inside, :] * reachable[inside]).sum(axis=-2)
     found: np.ndarray = np.divide(total, seen, out=np.zeros_like(total), where=seen > 0)
     return found
+
+
+def change(before: np.ndarray, after: np.ndarray) -> float:
+    """Return the area between two spectra (n,) on one grid as a share of the later one's area.
+
+    :raises ValueError: if the later one is empty.
+    """
+    area = float(np.abs(after).sum())
+    if area == 0:
+        raise ValueError('the spectrum is empty in its range of energies')
+    return float(np.abs(after - before).sum()) / area
 
 
 def describe_rows(

@@ -7,17 +7,29 @@ from typing import Any
 
 import numpy as np
 from aiida import orm
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, WorkChain
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, WorkChain, while_
 from aiida_phonopy.data import ForceConstantsData
 
-from aiida_mlip_ins.calculations.functions.spectra import broaden_spectrum, group_intensities
-from aiida_mlip_ins.calculations.ins import InsCalculation, settings_problems
+from aiida_mlip_ins.calculations.functions.spectra import (
+    broaden_map,
+    broaden_spectrum,
+    group_intensities,
+    mesh_change,
+)
+from aiida_mlip_ins.calculations.ins import InsCalculation, isotope_problems, settings_problems
+from aiida_mlip_ins.data.ins_map import InsMapData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
-from aiida_mlip_ins.science.broadening import ResolutionSettings, resolution_problems
-from aiida_mlip_ins.science.ins import KEYS
-from aiida_mlip_ins.science.phonons import mesh_from_spacing
-from aiida_mlip_ins.science.settings import build, problems, unknown_keys
+from aiida_mlip_ins.science.ins import KEYS, ConvergenceSettings
+from aiida_mlip_ins.science.settings import problems
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
+from aiida_mlip_ins.workflows.ins_inputs import (
+    energy_problems,
+    ins_parameters,
+    resolution_setting_problems,
+    validate_convergence,
+    validate_group_by,
+    validate_resolution,
+)
 from aiida_mlip_ins.workflows.protocols import load_protocol
 
 
@@ -25,7 +37,8 @@ class InsWorkChain(WorkChain):
     """Simulates the INS spectrum of one crystal at one temperature and pressure.
 
     Intensities, their sums and the broadened spectrum are nodes of their own: with caching, a new
-    resolution recomputes the broadening alone.
+    resolution recomputes the broadening alone. With ``convergence`` the mesh is doubled until the
+    broadened spectrum stays as it is.
     """
 
     @classmethod
@@ -59,7 +72,22 @@ class InsWorkChain(WorkChain):
             validator=validate_resolution,
             help='Resolution of the instrument, see `ResolutionSettings`.',
         )
-        spec.outline(cls.run_ins, cls.inspect_ins, cls.group, cls.broaden, cls.results)
+        spec.input(
+            'convergence',
+            valid_type=orm.Dict,
+            required=False,
+            serializer=orm.to_aiida_type,
+            validator=validate_convergence,
+            help='Doubles the mesh until the spectrum is converged, see `ConvergenceSettings`; '
+            'without it the mesh is taken as it is.',
+        )
+        spec.outline(
+            cls.setup,
+            while_(cls.should_run)(
+                cls.run_ins, cls.inspect_ins, cls.group, cls.broaden, cls.compare_meshes
+            ),
+            cls.results,
+        )
         spec.output(
             'intensities',
             valid_type=InsSpectrumData,
@@ -76,6 +104,18 @@ class InsWorkChain(WorkChain):
             help='The same with resolution: barn/(1/cm)/primitive cell.',
         )
         spec.output(
+            'map',
+            valid_type=InsMapData,
+            required=False,
+            help='Map against Q and energy with resolution: barn/(1/cm)/primitive cell.',
+        )
+        spec.output(
+            'mesh_change',
+            valid_type=orm.Float,
+            required=False,
+            help='Change of the spectrum by the last doubling of the mesh, as a share of its area.',
+        )
+        spec.output(
             'results',
             valid_type=orm.Dict,
             required=False,
@@ -87,6 +127,12 @@ class InsWorkChain(WorkChain):
         )
         spec.exit_code(
             403, 'ERROR_BROADENING_FAILED', message='Grouping or broadening failed: {cause}'
+        )
+        spec.exit_code(
+            410,
+            'ERROR_MESH_NOT_CONVERGED',
+            message='The densest mesh {mesh} still changed the spectrum by {change:.2g}, more than '
+            'the tolerance of {tolerance:.2g}; its spectrum is there.',
         )
 
     @classmethod
@@ -125,7 +171,12 @@ class InsWorkChain(WorkChain):
         parameters = ins_parameters(numbers, cell)
         node, found = load_engine_code(code)
         found += settings_problems(parameters, 'parameters')
-        found += _resolution_problems(numbers['resolution'], 'resolution')
+        found += resolution_setting_problems(numbers['resolution'], 'resolution')
+        found += energy_problems(parameters, numbers['resolution'])
+        if not found and force_constants is not None:
+            found = isotope_problems(parameters, force_constants)
+        if numbers['convergence']:
+            found += problems(ConvergenceSettings, numbers['convergence'], 'convergence')
         if found:
             raise ValueError('\n'.join(found))
         builder = cls.get_builder()
@@ -137,29 +188,43 @@ class InsWorkChain(WorkChain):
             builder.force_constants = force_constants
         if pressure is not None:
             builder.pressure = orm.Float(pressure)
+        if numbers['convergence']:
+            builder.convergence = orm.Dict(numbers['convergence'])
         builder.group_by = orm.List(numbers['group_by'])
         builder.resolution = orm.Dict(numbers['resolution'])
         return builder
 
+    def setup(self) -> None:
+        """Begin with the mesh that was given."""
+        self.ctx.mesh = list(self.inputs.ins.parameters['mesh'])
+        self.ctx.doublings = 0
+        self.ctx.finished = False
+
+    def should_run(self) -> bool:
+        """Whether a denser mesh is wanted."""
+        return not self.ctx.finished
+
     def run_ins(self) -> ToContext:
         """Simulate the intensities."""
         inputs = self.exposed_inputs(InsCalculation, 'ins')
+        if self.ctx.doublings:
+            given = self.inputs.ins.parameters.get_dict()
+            inputs['parameters'] = orm.Dict({**given, 'mesh': self.ctx.mesh})
         inputs['force_constants'] = self.inputs.force_constants
         if 'pressure' in self.inputs:
             inputs['pressure'] = self.inputs.pressure
-        inputs['metadata']['call_link_label'] = 'ins'
+        inputs['metadata']['call_link_label'] = f'ins_{self.ctx.doublings}'
         node = self.submit(InsCalculation, **inputs)
-        self.report(f'INS simulation <{node.pk}> started')
+        self.report(f'INS simulation <{node.pk}> started, mesh {self.ctx.mesh}')
         return ToContext(ins=node)
 
     def inspect_ins(self) -> ExitCode | None:
         """Stop without intensities."""
         node = self.ctx.ins
+        if node.is_finished_ok:
+            return None
         if 'results' in node.outputs:
             self.out('results', node.outputs.results)
-        if node.is_finished_ok:
-            self.out('intensities', node.outputs.intensities)
-            return None
         unstable = InsCalculation.exit_codes.ERROR_IMAGINARY_MODES.status
         kind = 'IMAGINARY_MODES' if node.exit_status == unstable else 'INS_FAILED'
         code: ExitCode = getattr(self.exit_codes, f'ERROR_{kind}')
@@ -170,55 +235,75 @@ class InsWorkChain(WorkChain):
         self.ctx.grouped = group_intensities(
             self.ctx.ins.outputs.intensities,
             self.inputs.group_by,
-            metadata={'call_link_label': 'group'},
+            metadata={'call_link_label': f'group_{self.ctx.doublings}'},
         )
-        self.out('grouped', self.ctx.grouped)
 
     def broaden(self) -> ExitCode | None:
         """Apply the resolution."""
         spectrum, node = broaden_spectrum.run_get_node(
             self.ctx.grouped,
             self.inputs.resolution,
-            metadata={'call_link_label': 'broaden'},
+            metadata={'call_link_label': f'broaden_{self.ctx.doublings}'},
         )
         if not node.is_finished_ok:
             return self.exit_codes.ERROR_BROADENING_FAILED.format(
                 cause=f'<{node.pk}> {node.exit_message}'
             )
-        self.out('spectrum', spectrum)
+        self.ctx.before, self.ctx.spectrum = self.ctx.get('spectrum'), spectrum
         return None
 
-    def results(self) -> None:
-        """Say what there is."""
-        numbers = self.ctx.ins.outputs.results.get_dict()
+    def compare_meshes(self) -> None:
+        """Decide whether the mesh has to be doubled once more."""
+        if 'convergence' not in self.inputs:
+            self.ctx.finished = True
+            return
+        limits = self.inputs.convergence.get_dict()
+        if self.ctx.before is not None:
+            self.ctx.change = mesh_change(
+                self.ctx.before,
+                self.ctx.spectrum,
+                metadata={'call_link_label': f'mesh_change_{self.ctx.doublings}'},
+            )
+            self.report(f'mesh {self.ctx.mesh}: changed by {self.ctx.change.value:.2g}')
+            if self.ctx.change.value <= limits['tolerance']:
+                self.ctx.finished = True
+                return
+        if self.ctx.doublings == limits['max_doublings']:
+            self.ctx.finished = True
+            return
+        self.ctx.doublings += 1
+        self.ctx.mesh = [2 * number for number in self.ctx.mesh]
+
+    def results(self) -> ExitCode | None:
+        """Hand out the nodes of the densest mesh, and say what there is."""
+        outputs = self.ctx.ins.outputs
+        self.out('intensities', outputs.intensities)
+        self.out('grouped', self.ctx.grouped)
+        self.out('spectrum', self.ctx.spectrum)
+        self.out('results', outputs.results)
+        if 'map' in outputs:
+            broadened, node = broaden_map.run_get_node(
+                outputs.map, self.inputs.resolution, metadata={'call_link_label': 'broaden_map'}
+            )
+            if not node.is_finished_ok:
+                return self.exit_codes.ERROR_BROADENING_FAILED.format(
+                    cause=f'<{node.pk}> {node.exit_message}'
+                )
+            self.out('map', broadened)
+        numbers = outputs.results.get_dict()
+        for remark in numbers.get('remarks', []):
+            self.report(remark)
         self.report(
             f'spectrum <{self.outputs["spectrum"].pk}> from {numbers["n_qpoints"]} q-points, '
             f'lowest frequency {numbers["min_frequency_per_cm"]:.1f} 1/cm'
         )
-
-
-def ins_parameters(numbers: Mapping[str, Any], cell: np.ndarray) -> dict[str, Any]:
-    """Return the settings of the simulation: the protocol's, with the mesh for a cell.
-
-    :param numbers: of the protocol, with ``q_spacing`` (1/angstrom, with 2 pi).
-    :param cell: (3, 3) lattice vectors as rows, angstrom.
-    """
-    return {**numbers['parameters'], 'mesh': mesh_from_spacing(cell, numbers['q_spacing'])}
-
-
-def _resolution_problems(settings: dict[str, Any], where: str) -> list[str]:
-    """Return every problem of the resolution's settings."""
-    found = problems(ResolutionSettings, settings, where)
-    if not found:
-        found = resolution_problems(build(ResolutionSettings, settings, where), where)
-    return found
-
-
-def validate_resolution(value: orm.Dict, _: Any) -> str | None:
-    """Refuse a resolution that resins cannot make."""
-    return '\n'.join(_resolution_problems(value.get_dict(), 'resolution')) or None
-
-
-def validate_group_by(value: orm.List, _: Any) -> str | None:
-    """Refuse keys that rows do not have."""
-    return '\n'.join(unknown_keys(value.get_list(), KEYS, 'group_by')) or None
+        change = self.ctx.get('change')
+        if change is None:
+            return None
+        self.out('mesh_change', change)
+        tolerance = self.inputs.convergence['tolerance']
+        if change.value > tolerance:
+            return self.exit_codes.ERROR_MESH_NOT_CONVERGED.format(
+                mesh=self.ctx.mesh, change=change.value, tolerance=tolerance
+            )
+        return None

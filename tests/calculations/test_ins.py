@@ -70,7 +70,7 @@ def test_packed_force_constants_keep_isotopes_and_borns(aiida_profile):
         ({'temperature': -1.0}, ['temperature: -1.0 K is below']),
         ({'mesh': [4, 4]}, ['expected three numbers']),
         ({'mesh': [4, 0, 4]}, ['mesh[1]: 0 is below']),
-        ({'max_order': 3, 'instrument': 'TOSKA'}, ['max_order', "did you mean 'TOSCA'"]),
+        ({'max_order': 11, 'instrument': 'TOSKA'}, ['max_order', "did you mean 'TOSCA'"]),
         ({'binwidth': 1.0}, ["did you mean 'bin_width'"]),
     ],
 )

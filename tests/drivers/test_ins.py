@@ -1,6 +1,7 @@
 """The INS driver, run as its job runs it, by the engines' Python."""
 
 import json
+import math
 import os
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ from ase import Atoms
 from ins_settings import SETTINGS as INS_SETTINGS
 from springs import brucite_dft, phonopy_arrays, spring_arrays
 
-from aiida_mlip_ins.science.instruments import INSTRUMENTS, path_of
+from aiida_mlip_ins.science.instruments import INSTRUMENTS, limits_of, path_of
 
 pytestmark = pytest.mark.engines
 
@@ -40,7 +41,9 @@ def driver(engines_python, tmp_path):
         assert done.returncode == 0, done.stderr
         run.output = done.stdout
         if (tmp_path / 'error.json').exists():
-            return json.loads((tmp_path / 'error.json').read_text()), {}
+            error = json.loads((tmp_path / 'error.json').read_text())
+            (tmp_path / 'error.json').unlink()
+            return error, {}
         with np.load(tmp_path / 'intensities.npz', allow_pickle=False) as file:
             return json.loads((tmp_path / 'results.json').read_text()), dict(file)
 
@@ -102,6 +105,156 @@ def test_an_isotropic_oscillator_gives_a_poisson_series(driver, overtones, share
         assert line.sum() == pytest.approx(expected, rel=2e-4)
 
 
+@pytest.mark.parametrize('instrument', ['TOSCA', 'VISION', 'Lagrange', 'TFXA', 'TOSCA1'])
+def test_ten_orders_follow_the_poisson_series_on_every_indirect_instrument(driver, instrument):
+    frequency = 333.4
+    results, found = driver(
+        oscillator(frequency), mesh=[1, 1, 1], temperature=0.0, overtones='harmonic',
+        max_order=10, instrument=instrument,
+    )  # fmt: skip
+    machine = INSTRUMENTS[instrument]
+    assert results['instrument']['final_energy_per_cm'] == machine.final_energy
+    assert len(found['intensity']) == 10 * len(machine.banks)
+    for row, line in zip(results['rows'], found['intensity'], strict=True):
+        order, path = row['order'], path_of(machine, row['bank'], None)
+        x = path.squared(np.array([order * frequency]))[:, 0] * mean_square(frequency)
+        expected = 82.02 * (path.shares * np.exp(-x) * x**order).sum() / math.factorial(order)
+        assert line.sum() == pytest.approx(expected, rel=1e-3)
+
+
+def test_banks_have_weights_and_may_be_left_out(driver):
+    _, both = driver(spring_arrays(), max_order=3)
+    results, one = driver(spring_arrays(), max_order=3, banks={'backward': 2.0})
+    assert {row['bank'] for row in results['rows']} == {'backward'}
+    assert one['intensity'] == pytest.approx(2 * both['intensity'][15:])
+    assert results['instrument']['bank_weights'] == {'backward': 2.0}
+
+
+@pytest.mark.parametrize(('kind', 'barn'), [('incoherent', 80.26), ('coherent', 1.7568)])
+def test_a_part_of_the_cross_section_counts(driver, kind, barn):
+    _, total = driver(oscillator(500.3), mesh=[1, 1, 1], max_order=3)
+    _, part = driver(oscillator(500.3), mesh=[1, 1, 1], max_order=3, cross_section=kind)
+    assert part['intensity'] == pytest.approx(total['intensity'] * barn / 82.02, rel=1e-6)
+
+
+def test_deuteration_changes_mass_and_cross_section_from_the_force_constants_on(driver):
+    frequency = 1000.3
+    results, found = driver(
+        oscillator(frequency), mesh=[1, 1, 1], max_order=1, temperature=0.0, isotopes={'H': 'D'}
+    )
+    assert results['nuclides'] == [
+        {'nuclide': '2H', 'mass_u': pytest.approx(2.014101778), 'total_barn': 7.64,
+         'incoherent_barn': 2.05, 'coherent_barn': 5.592},
+    ]  # fmt: skip
+    shifted = frequency * np.sqrt(1.008 / 2.014101778)
+    assert results['max_frequency_per_cm'] == pytest.approx(shifted, rel=1e-5)
+    x = tosca_q2(shifted, 'forward') * mean_square(frequency) * np.sqrt(1.008 / 2.014101778)
+    assert found['intensity'][0].sum() == pytest.approx(7.64 * x * np.exp(-x), rel=1e-5)
+
+
+def test_one_site_can_be_deuterated_and_its_crystal_is_the_one_with_that_mass(driver):
+    results, found = driver(spring_arrays(), max_order=2, isotopes={'3': '2H'})
+    assert [n['nuclide'] for n in results['nuclides']][3:] == ['2H', 'natural H']
+    arrays = spring_arrays()
+    arrays['masses'][3] = 2.014101777844
+    _, expected = driver(arrays, max_order=2)
+    assert found['intensity'] == pytest.approx(expected['intensity'], rel=1e-6, abs=1e-9)
+    back, again = driver(arrays, max_order=2, isotopes={'3': 'natural'})
+    assert back['nuclides'][3]['mass_u'] == pytest.approx(1.007975)
+    assert not np.allclose(again['intensity'], expected['intensity'], rtol=0.1)
+
+
+def test_the_choice_of_the_supercell_does_not_matter(driver):
+    """Nearest neighbours see each other in both: 1 x 1 x 1 twice repeated is the same crystal."""
+    results, found = driver(oscillator(700.3), mesh=[2, 2, 2], max_order=4)
+    arrays = oscillator(700.3)
+    arrays['supercell_matrix'] = np.diag([2.0, 2.0, 2.0])
+    constants = np.zeros((8, 8, 3, 3))
+    constants[range(8), range(8)] = arrays['force_constants'][0, 0]
+    arrays['force_constants'] = constants
+    other, again = driver(arrays, mesh=[2, 2, 2], max_order=4)
+    assert other['max_frequency_per_cm'] == pytest.approx(results['max_frequency_per_cm'])
+    assert again['intensity'] == pytest.approx(found['intensity'], rel=1e-8)
+
+
+def test_direct_geometry_gives_a_map_and_cuts_and_the_mean_over_its_angles(driver):
+    frequency, incident = 400.3, 200.0
+    results, found = driver(
+        oscillator(frequency), mesh=[1, 1, 1], temperature=0.0, max_order=3, q_step=0.5,
+        overtones='harmonic', instrument='MARI', incident_energy=incident, energy_max=1500.0,
+    )  # fmt: skip
+    assert results['instrument']['incident_energy_per_cm'] == pytest.approx(1613.1, rel=1e-4)
+    path = path_of(INSTRUMENTS['MARI'], 'all', incident * 8.065543937)
+    for order, line in enumerate(found['intensity'], start=1):
+        x = path.squared(np.array([order * frequency]))[:, 0] * mean_square(frequency)
+        expected = 82.02 * (path.shares * np.exp(-x) * x**order).sum() / math.factorial(order)
+        assert line.sum() == pytest.approx(expected, rel=1e-3)
+    q, seen = found['map_q'], found['map_reachable']
+    assert found['map_intensity'].shape == (1, len(q), 1500)
+    assert q[0] == 0.5
+    limits = limits_of(INSTRUMENTS['MARI'], incident * 8.065543937)
+    low, high = np.sqrt(limits.squared(np.array([400.5])))
+    assert seen[:, 400].tolist() == ((q >= low) & (q <= high)).tolist()
+    assert (found['map_intensity'][0][~seen] == 0).all()
+    x = q**2 * mean_square(frequency)
+    expected = 82.02 * x * np.exp(-x) * seen[:, 400]
+    assert found['map_intensity'][0, :, 400] == pytest.approx(expected, rel=1e-6)
+
+
+def soft_arrays() -> dict:
+    """Return brucite with one hydrogen that rolls off sideways: a few imaginary modes."""
+    arrays = spring_arrays()
+    constants = arrays['force_constants']
+    own = int(np.argmax(np.abs(constants[3]).sum(axis=(1, 2))))
+    constants[3, own, 0, 0] -= 12.0
+    constants[3, own, 1, 1] -= 12.0
+    return arrays
+
+
+def test_imaginary_modes_may_be_left_out_and_what_is_lost_is_said(driver):
+    refused, _ = driver(soft_arrays())
+    assert refused['kind'] == 'IMAGINARY_MODES'
+    results, found = driver(soft_arrays(), imaginary='leave_out')
+    assert np.isfinite(found['intensity']).all()
+    assert results['n_modes_imaginary'] > 0
+    lost = results['imaginary_weight_lost']
+    assert set(lost) == {'total', 'Mg', 'O', 'H'}
+    assert 0.05 < lost['H'] < 0.5
+    assert lost['Mg'] < 0.05
+    assert f'{results["n_modes_imaginary"]} imaginary modes left out' in results['remarks'][0]
+
+
+def noisy_arrays() -> dict:
+    """Return brucite whose force constants break the acoustic sum rule a little."""
+    arrays = spring_arrays()
+    constants = arrays['force_constants']
+    for atom in range(5):
+        own = int(np.argmax(np.abs(constants[atom]).sum(axis=(1, 2))))
+        constants[atom, own] -= 0.02 * np.eye(3)
+    return arrays
+
+
+def test_the_sum_rule_removes_its_noise_and_reports_it(driver):
+    changes = {'gamma_centred': True, 'mesh': [7, 7, 5]}
+    clean, expected = driver(spring_arrays(), **changes)
+    noisy, _ = driver(noisy_arrays(), imaginary='leave_out', imaginary_tolerance=0.0, **changes)
+    results, found = driver(noisy_arrays(), imaginary='asr', **changes)
+    rule = results['sum_rule']
+    assert rule['violation_before_ev_per_angstrom2'] == pytest.approx(0.02, rel=1e-3)
+    assert rule['violation_after_ev_per_angstrom2'] < 1e-8
+    assert rule['lowest_before_per_cm'] < clean['min_frequency_per_cm'] + 1e-3
+    assert 'acoustic sum rule imposed' in results['remarks'][0]
+    assert results['max_frequency_per_cm'] == pytest.approx(clean['max_frequency_per_cm'], abs=1e-3)
+    assert found['intensity'].sum() == pytest.approx(expected['intensity'].sum(), rel=1e-6)
+    assert noisy['max_frequency_per_cm'] != pytest.approx(clean['max_frequency_per_cm'], abs=1e-3)
+
+
+def test_what_is_no_noise_of_the_sum_rule_is_refused(driver):
+    error, _ = driver(soft_arrays(), imaginary='asr')
+    assert error['kind'] == 'IMAGINARY_MODES'
+    assert 'below -30 1/cm' in error['message']
+
+
 def test_warmth_adds_quanta_and_damps(driver):
     frequency, temperature = 200.3, 300.0
     results, found = driver(oscillator(frequency), mesh=[1, 1, 1], temperature=temperature)
@@ -145,16 +298,30 @@ def test_one_order_and_a_narrow_range(driver):
     assert results['n_modes_out_of_range'] > 0
 
 
-@pytest.mark.parametrize('what', ['settings', 'shape', 'element'])
+@pytest.mark.parametrize('what', ['settings', 'shape', 'element', 'isotope', 'site', 'combination'])
 def test_bad_input_is_named(driver, what):
     arrays, changes = spring_arrays(), {}
     if what == 'settings':
         changes = {'temperature': -5.0}
     elif what == 'shape':
         arrays['force_constants'] = arrays['force_constants'][:, :30]
+    elif what == 'isotope':
+        changes = {'isotopes': {'H': '7H', 'O': '16O'}}
+    elif what == 'site':
+        changes = {'isotopes': {'9': 'D', 'C': '13C'}}
+    elif what == 'combination':
+        changes = {'incident_energy': 30.0, 'banks': {'sideways': 1.0}}
     else:
         arrays['masses'][3] = 9.0
     error, _ = driver(arrays, **changes)
     assert error['kind'] == 'BAD_INPUT'
-    expected = {'settings': 'temperature', 'shape': 'do not fit', 'element': 'cross section'}[what]
-    assert expected in error['message']
+    expected = {
+        'settings': ['temperature'],
+        'shape': ['do not fit'],
+        'element': ['atom 3: H of mass 9 u has no known total cross section'],
+        'isotope': ['atom 3: H 7 has no known total cross section (known: natural, 1, 2, 3)'],
+        'site': ['the atoms 0 to 4', 'isotopes.C: no such element'],
+        'combination': ['incident_energy', 'sideways'],
+    }[what]
+    for message in expected:
+        assert message in error['message']

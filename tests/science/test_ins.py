@@ -6,24 +6,6 @@ from aiida_mlip_ins.science import ins
 from aiida_mlip_ins.science.settings import build, problems
 
 
-def test_momentum_transfer_of_elastic_scattering():
-    # k = 0.6947 sqrt(E/meV) 1/angstrom; elastic Q = 2 k sin(angle / 2).
-    energy = 32.0 / 8.065543937
-    for angle in (45.0, 134.98885653282196):
-        expected = (2 * 0.694692 * np.sqrt(energy) * np.sin(np.radians(angle / 2))) ** 2
-        found = ins.momentum_transfer_squared(np.array([0.0]), angle, 32.0)
-        assert found == pytest.approx([expected], rel=1e-5)
-
-
-def test_momentum_transfer_back_and_forward_are_sum_and_difference_of_wave_vectors():
-    incident = 0.694692 * np.sqrt((1000 + 32) / 8.065543937)
-    final = 0.694692 * np.sqrt(32 / 8.065543937)
-    back = ins.momentum_transfer_squared(np.array([1000.0]), 180.0, 32.0)
-    forward = ins.momentum_transfer_squared(np.array([1000.0]), 0.0, 32.0)
-    assert back == pytest.approx([(incident + final) ** 2], rel=1e-5)
-    assert forward == pytest.approx([(incident - final) ** 2], rel=1e-5)
-
-
 def test_bins_end_at_the_last_whole_one():
     bins = ins.energy_bins(build(ins.InsSettings, SETTINGS, 'parameters'))
     assert len(bins) == 4001
@@ -35,10 +17,55 @@ def test_bins_end_at_the_last_whole_one():
 
 
 def test_every_wrong_setting_is_named_at_once():
-    wrong = {**SETTINGS, 'temperature': -1.0, 'instrument': 'TOSKA', 'max_order': 3, 'bins': 1}
+    wrong = {**SETTINGS, 'temperature': -1.0, 'instrument': 'TOSKA', 'max_order': 11, 'bins': 1}
     text = '\n'.join(problems(ins.InsSettings, wrong, 'parameters'))
     for part in ("did you mean 'TOSCA'", 'temperature', 'max_order', "unknown key 'bins'"):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ('changes', 'messages'),
+    [
+        ({'banks': {'forwards': 1.0}}, ["unknown key 'forwards' (did you mean 'forward'?)"]),
+        ({'banks': {'forward': 0.0}}, ['all weights are zero']),
+        ({'isotopes': {'H': '2Q'}}, ['isotopes.H: 2Q is an isotope of Q']),
+        ({'isotopes': {'H': 'deuterium', 'O': '13C'}}, ['is no nuclide', 'isotope of C, not of O']),
+        ({'incident_energy': 500.0}, ['TOSCA has a fixed final energy']),
+        ({'q_step': 0.1}, ['TOSCA sees one Q for each energy']),
+        ({'instrument': 'MARI'}, ["'incident_energy' (meV) is missing, which MARI needs"]),
+        (
+            {'instrument': 'MARI', 'incident_energy': 400.0},
+            ['4000 1/cm is not below the incident energy of 3226 1/cm (400 meV)'],
+        ),
+        (
+            {'banks': {'up': 1.0}, 'isotopes': {'3': 'x'}, 'q_step': 1.0},
+            ["unknown key 'up'", "'x' is no nuclide", 'leave it out'],
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_named_at_once(changes, messages):
+    settings = build(ins.InsSettings, {**SETTINGS, **changes}, 'parameters')
+    text = '\n'.join(ins.combination_problems(settings, 'parameters'))
+    for message in messages:
+        assert message in text
+    good = build(ins.InsSettings, SETTINGS, 'parameters')
+    assert ins.combination_problems(good, 'parameters') == []
+
+
+def test_banks_that_count_keep_the_order_of_the_instrument():
+    settings = build(ins.InsSettings, {**SETTINGS, 'banks': {'backward': 2.0, 'forward': 0.0}}, 'x')
+    assert ins.banks_of(settings) == {'backward': 2.0}
+    assert list(ins.banks_of(build(ins.InsSettings, SETTINGS, 'x'))) == ['forward', 'backward']
+
+
+def test_a_cut_is_the_mean_of_what_is_reachable():
+    axis = np.array([1.0, 2.0, 3.0])
+    values = np.array([[[1.0, 2.0], [3.0, 0.0], [9.0, 9.0]]])
+    reachable = np.array([[True, True], [True, False], [True, True]])
+    assert ins.cut(axis, values, reachable, 0.5, 2.5).tolist() == [[2.0, 2.0]]
+    assert ins.cut(axis, values, ~reachable, 0.5, 1.5).tolist() == [[0.0, 0.0]]
+    with pytest.raises(ValueError, match='the axis runs from 1 to 3'):
+        ins.cut(axis, values, reachable, 3.5, 9.0)
 
 
 @pytest.fixture

@@ -56,6 +56,20 @@ def test_the_mesh_is_that_of_the_structure_for_all_pressures(engine):
         ({'overrides': {'resolution': {'instrument': 'TOSKA'}}}, ["did you mean 'TOSCA'"]),
         ({'overrides': {'resolution': {'model': 'book'}}}, ['resins refuses']),
         ({'overrides': {'q_space': 1}}, ["did you mean 'q_spacing'"]),
+        ({'overrides': {'convergence': {'tolerance': 0.0}}}, ['tolerance', "'max_doublings'"]),
+        (
+            {
+                'overrides': {
+                    'parameters': {'instrument': 'MAPS', 'incident_energy': 600.0},
+                    'resolution': {'instrument': 'MAPS', 'model': 'PyChop_fit'},
+                }
+            },
+            ['e_init: None meV, but the simulation is for an incident energy of 600 meV'],
+        ),
+        (
+            {'overrides': {'parameters': {'isotopes': {'Fe': '57Fe'}}}, 'force_constants': True},
+            ['isotopes.Fe: no such element'],
+        ),
         ({'code': 'no@where'}, ["'no@where' cannot be loaded"]),
         (
             {'overrides': {'parameters': {'temperature': -1.0}, 'resolution': {'model': 'x'}}},
@@ -65,6 +79,8 @@ def test_the_mesh_is_that_of_the_structure_for_all_pressures(engine):
 )
 def test_wrong_arguments_are_named(engine, arguments, messages):
     given = {'code': engine, 'structure': spring_structure(), **arguments}
+    if 'force_constants' in given:
+        given['force_constants'] = spring_force_constants()
     with pytest.raises(ValueError, match=r'\w') as error:
         InsWorkChain.get_builder_from_protocol(**given)
     for message in messages:
@@ -91,11 +107,15 @@ def test_steps_from_intensities_to_spectrum(engine, intensities):
     builder = InsWorkChain.get_builder_from_protocol(engine, dft_force_constants('0.0'))
     process = instantiate(builder)
     results = orm.Dict({'n_qpoints': 1, 'min_frequency_per_cm': 3.0})
+    process.setup()
     process.ctx.ins = finished(InsCalculation, {'intensities': intensities, 'results': results})
     assert process.inspect_ins() is None
     process.group()
     assert process.broaden() is None
-    process.results()
+    process.compare_meshes()
+    assert not process.should_run()
+    assert process.results() is None
+    assert 'mesh_change' not in process.outputs
     spectrum = process.outputs['spectrum']
     assert spectrum.stage == 'broadened'
     assert spectrum.pressure_gpa == 1.5
@@ -104,10 +124,40 @@ def test_steps_from_intensities_to_spectrum(engine, intensities):
     assert process.outputs['grouped'].uuid == spectrum.creator.inputs.spectrum.uuid
 
 
+@pytest.mark.parametrize(('tolerance', 'status'), [(0.12, None), (0.05, 410)])
+def test_the_mesh_is_doubled_until_the_spectrum_stays_as_it_is(
+    engine, intensities, tolerance, status
+):
+    given = {'convergence': {'tolerance': tolerance, 'max_doublings': 2}}
+    builder = InsWorkChain.get_builder_from_protocol(
+        engine, dft_force_constants('0.0'), overrides=given
+    )
+    process = instantiate(builder)
+    process.setup()
+    first, meshes = list(builder.ins.parameters['mesh']), []
+    for height in (1.0, 1.5, 1.7):
+        if not process.should_run():
+            break
+        meshes.append(process.ctx.mesh)
+        found = intensities.derive('intensities', height * intensities.intensity)
+        results = orm.Dict({'n_qpoints': 1, 'min_frequency_per_cm': 3.0})
+        process.ctx.ins = finished(InsCalculation, {'intensities': found, 'results': results})
+        process.group()
+        assert process.broaden() is None
+        process.compare_meshes()
+    assert not process.should_run()
+    assert meshes == [[factor * number for number in first] for factor in (1, 2, 4)]
+    code = process.results()
+    assert process.outputs['mesh_change'].value == pytest.approx(0.2 / 1.7)
+    assert process.outputs['spectrum'].total().sum() == pytest.approx(1.7 * 800.0)
+    assert code is None if status is None else code.status == status
+
+
 @pytest.mark.parametrize(('status', 'expected'), [(401, 402), (310, 401), (402, 401)])
 def test_a_job_that_failed_is_passed_on(engine, status, expected):
     builder = InsWorkChain.get_builder_from_protocol(engine, dft_force_constants('0.0'))
     process = instantiate(builder)
+    process.setup()
     process.ctx.ins = finished(InsCalculation, status=status)
     found = process.inspect_ins()
     assert found.status == expected

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
+from aiida_mlip_ins.data.ins_map import InsMapData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.science import broadening, ins
 from aiida_mlip_ins.science.settings import build
@@ -30,9 +33,40 @@ def broaden_spectrum(spectrum: InsSpectrumData, resolution: orm.Dict) -> InsSpec
     except ValueError as error:
         return ExitCode(401, f'resolution of {settings.instrument}: {error}')
     broadened = broadening.broaden(spectrum.energy_bins, spectrum.intensity, widths)
-    described = {
+    described = _describe(settings, widths, resolution)
+    return spectrum.derive('broadened', broadened, resolution=described)
+
+
+@calcfunction
+def broaden_map(intensities: InsMapData, resolution: orm.Dict) -> InsMapData | ExitCode:
+    """Broaden a map along its energies, as :func:`broaden_spectrum` does with a spectrum.
+
+    What is broadened over the border of what the instrument reaches is cut off there.
+    """
+    settings = build(broadening.ResolutionSettings, resolution.get_dict(), 'resolution')
+    try:
+        widths = broadening.sigma(settings, intensities.energy)
+    except ValueError as error:
+        return ExitCode(401, f'resolution of {settings.instrument}: {error}')
+    values = intensities.intensity
+    flat = values.reshape(-1, values.shape[-1])
+    broadened = broadening.broaden(intensities.energy_bins, flat, widths).reshape(values.shape)
+    described = _describe(settings, widths, resolution)
+    return intensities.derive(broadened * intensities.reachable, described)
+
+
+@calcfunction
+def mesh_change(coarse: InsSpectrumData, fine: InsSpectrumData) -> orm.Float:
+    """Return how much the totals of two spectra on one grid differ: :func:`ins.change`."""
+    return orm.Float(ins.change(coarse.total(), fine.total()))
+
+
+def _describe(
+    settings: broadening.ResolutionSettings, widths: np.ndarray, resolution: orm.Dict
+) -> dict[str, Any]:
+    """Return what a spectrum says of its resolution."""
+    return {
         **resolution.get_dict(),
         'citation': broadening.citation(settings),
         'sigma_per_cm': [float(widths[0]), float(np.median(widths)), float(widths[-1])],
     }
-    return spectrum.derive('broadened', broadened, resolution=described)

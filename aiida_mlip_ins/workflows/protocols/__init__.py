@@ -20,8 +20,14 @@ from aiida_mlip_ins.science.settings import nearest, unknown_keys
 
 PROTOCOLS = ('fast', 'balanced', 'stringent')
 
-OPEN = frozenset({'options', 'parameters_pw', 'mace_arguments', 'bond_lengths', 'arguments'})
-"""Namespaces of a third party's keys: anything may be added below them."""
+OPEN = frozenset(
+    {
+        'options', 'parameters_pw', 'mace_arguments', 'bond_lengths', 'arguments',
+        'banks', 'isotopes',
+    }
+)  # fmt: skip
+"""Namespaces whose keys are a third party's, or names of the crystal's or the instrument's own:
+anything may be added below them."""
 
 
 @cache
