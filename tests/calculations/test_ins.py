@@ -71,6 +71,7 @@ def test_packed_force_constants_keep_isotopes_and_borns(aiida_profile):
         ({'mesh': [4, 4]}, ['expected three numbers']),
         ({'mesh': [4, 0, 4]}, ['mesh[1]: 0 is below']),
         ({'max_order': 11, 'instrument': 'TOSKA'}, ['max_order', "did you mean 'TOSCA'"]),
+        ({'q_step': 0.1, 'banks': {'up': 1.0}}, ['q_step', "unknown key 'up'"]),
         ({'binwidth': 1.0}, ["did you mean 'bin_width'"]),
     ],
 )
@@ -80,6 +81,13 @@ def test_settings_are_refused_before_submission(aiida_profile, changes, messages
     for message in messages:
         assert message in str(error.value)
     assert settings_problems(SETTINGS, 'parameters') == []
+
+
+def test_isotopes_of_atoms_that_are_not_there_are_refused_before_submission(aiida_profile):
+    with pytest.raises(ValueError, match=r'isotopes\.C: no such element') as error:
+        instantiate(builder(isotopes={'C': '13C', '5': 'D'}))
+    assert 'isotopes.5: the primitive cell has the atoms 0 to 4' in str(error.value)
+    instantiate(builder(isotopes={'H': 'D', '3': 'natural'}))
 
 
 def test_force_constants_that_were_never_set_are_refused(aiida_profile):

@@ -18,6 +18,7 @@ def make(**changes) -> InsSpectrumData:
         'temperature_k': 10.0,
         'instrument': 'TOSCA',
         'pressure_gpa': 1.5,
+        'remarks': ['two modes left out'],
         **changes,
     }
     return InsSpectrumData.from_arrays(**arguments)
@@ -34,6 +35,8 @@ def test_what_is_put_in_comes_out_of_the_database(aiida_profile):
     assert again.rows == ROWS
     assert again.elements == ['H', 'O']
     assert again.resolution is None
+    assert again.remarks == again.derive('grouped', again.intensity).remarks
+    assert again.remarks == ['two modes left out']
 
 
 def test_a_spectrum_can_be_found_by_its_conditions(aiida_profile):

@@ -17,7 +17,7 @@ FIXTURE = Path(__file__).parent / 'fixtures' / 'ins' / 'default'
 def parse(aiida_profile, tmp_path):
     """Return a function that parses the real outputs of a run, changed by a function of theirs."""
 
-    def run(change=lambda folder: None, pressure: float | None = 1.5):
+    def run(change=lambda folder: None, pressure: float | None = 1.5, parameters=None):
         folder = tmp_path / 'job'
         shutil.copytree(FIXTURE, folder)
         change(folder)
@@ -28,7 +28,9 @@ def parse(aiida_profile, tmp_path):
         inputs = {
             'code': engine,
             'force_constants': dft_force_constants('0.0').store(),
-            'parameters': orm.Dict(json.loads((FIXTURE / 'inputs.json').read_text())['parameters']),
+            'parameters': orm.Dict(
+                json.loads((FIXTURE / 'inputs.json').read_text())['parameters'] | (parameters or {})
+            ),
         }
         if pressure is not None:
             inputs['pressure'] = orm.Float(pressure)
@@ -63,8 +65,10 @@ def test_a_real_run(parse):
     assert peak == pytest.approx(415.0)
     numbers = results['results'].get_dict()
     assert 'rows' not in numbers
+    assert spectrum.remarks == []
+    assert 'map' not in results
     assert numbers['n_modes_excluded'] == 3
-    assert numbers['versions']['abinslib']
+    assert numbers['versions']['phonopy']
 
 
 def test_pressure_may_be_unknown(parse):
@@ -96,6 +100,30 @@ def pickled(folder: Path) -> None:
 
 def wrong_shape(folder: Path) -> None:
     np.savez(folder / 'intensities.npz', energy_bins=np.arange(4.0), intensity=np.ones((2, 3)))
+
+
+def with_map(folder: Path) -> None:
+    """Add a map and a remark to a real run, as direct geometry and left out modes would."""
+    with np.load(folder / 'intensities.npz') as file:
+        arrays = dict(file)
+    n_bins = len(arrays['energy_bins']) - 1
+    arrays |= {
+        'map_q': np.array([1.0, 2.0]),
+        'map_intensity': np.ones((3, 2, n_bins)),
+        'map_reachable': np.ones((2, n_bins), dtype=bool),
+    }
+    np.savez(folder / 'intensities.npz', **arrays)
+    results = json.loads((folder / 'results.json').read_text())
+    (folder / 'results.json').write_text(json.dumps({**results, 'remarks': ['two left out']}))
+
+
+def test_a_map_and_remarks_come_out(parse):
+    results, node = parse(with_map, parameters={'incident_energy': 600.0})
+    assert node.exit_status == 0
+    assert results['map'].elements == ['H', 'Mg', 'O']
+    assert results['map'].intensity.shape == (3, 2, 400)
+    assert results['map'].base.attributes.get('incident_energy_mev') == 600.0
+    assert results['intensities'].remarks == ['two left out']
 
 
 def nothing(folder: Path) -> None:

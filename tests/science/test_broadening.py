@@ -49,6 +49,10 @@ def test_a_width_far_below_a_bin_changes_nothing():
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
+        (ResolutionSettings('VISION', 'oclimax', {}), "has no model 'oclimax' (did you mean"),
+        (ResolutionSettings('VISION', 'OCLIMAX', {'e_init': 3.0}), "unknown key 'e_init'"),
+        (ResolutionSettings('TFXA', 'polynomial', {}), "'coefficients' must be a list"),
+        (ResolutionSettings('TFXA', 'polynomial', {'coefficients': ['x']}), 'finite numbers'),
         (ResolutionSettings('TOSKA', 'AbINS', {}), "did you mean 'TOSCA'"),
         (ResolutionSettings('TOSCA', 'abins', {}), "has no model 'abins' (valid: AbINS"),
         (ResolutionSettings('TOSCA', 'AbINS', {'e_init': 3.0}), "unknown key 'e_init'"),
@@ -59,6 +63,30 @@ def test_a_width_far_below_a_bin_changes_nothing():
 )
 def test_what_resins_cannot_do_is_said_before(settings, message):
     assert message in '\n'.join(broadening.resolution_problems(settings, 'resolution'))
+
+
+def test_polynomials_where_resins_has_none():
+    energy = np.array([0.0, 1000.0])
+    vision = ResolutionSettings('VISION', 'OCLIMAX', {})
+    assert broadening.resolution_problems(vision, 'resolution') == []
+    assert broadening.sigma(vision, energy) == pytest.approx([2.5, 7.6])
+    assert 'OCLIMAX' in broadening.citation(vision)[0]
+    own = ResolutionSettings('TFXA', 'polynomial', {'coefficients': [3.0, 0.01]})
+    assert broadening.resolution_problems(own, 'resolution') == []
+    assert broadening.sigma(own, energy) == pytest.approx([3.0, 13.0])
+    assert broadening.citation(own) == []
+    falling = ResolutionSettings('TFXA', 'polynomial', {'coefficients': [3.0, -0.01]})
+    with pytest.raises(ValueError, match='not positive'):
+        broadening.sigma(falling, energy)
+
+
+@pytest.mark.parametrize('name', ['MAPS', 'MARI', 'MERLIN', 'ARCS', 'SEQUOIA', 'PANTHER'])
+def test_direct_geometry_has_a_width_below_its_incident_energy(name):
+    model = 'AbINS' if name == 'PANTHER' else 'PyChop_fit'
+    settings = ResolutionSettings(name, model, {'e_init': 100.0})
+    assert broadening.resolution_problems(settings, 'resolution') == []
+    widths = broadening.sigma(settings, np.linspace(0.0, 700.0, 15))
+    assert (widths > 0).all()
 
 
 def test_what_resins_can_do_has_no_problem():
