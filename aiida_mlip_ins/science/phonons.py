@@ -181,11 +181,17 @@ def sum_rule_violation(phonon: Phonon) -> float:
 
 
 def impose_sum_rule(phonon: Phonon) -> None:
-    """Make force constants obey the acoustic sum rule and the symmetry of indices, in place.
+    """Make force constants obey the acoustic sum rule by their self terms, in place.
 
-    Phonopy imposes one after the other; after some rounds both hold.
+    The force on an atom from moving all of them is taken off what moving that atom alone causes
+    (the "simple" rule of Quantum ESPRESSO's matdyn). Phonopy's own way spreads it over all pairs,
+    which cancels at every q-point of the supercell but Gamma and leaves the noise there.
     """
-    phonon.symmetrize_force_constants(level=10, show_drift=False)
+    constants = phonon.force_constants.copy()
+    rows = np.arange(len(constants))
+    own = rows if len(constants) == len(phonon.supercell) else np.asarray(phonon.primitive.p2s_map)
+    constants[rows, own] -= constants.sum(axis=1)
+    phonon.force_constants = constants
 
 
 def modes_at(phonon: Phonon, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -198,7 +198,7 @@ def test_direct_geometry_gives_a_map_and_cuts_and_the_mean_over_its_angles(drive
     assert (found['map_intensity'][0][~seen] == 0).all()
     x = q**2 * mean_square(frequency)
     expected = 82.02 * x * np.exp(-x) * seen[:, 400]
-    assert found['map_intensity'][0, :, 400] == pytest.approx(expected, rel=1e-6)
+    assert found['map_intensity'][0, :, 400] == pytest.approx(expected, rel=1e-5)
 
 
 def soft_arrays() -> dict:
@@ -225,28 +225,29 @@ def test_imaginary_modes_may_be_left_out_and_what_is_lost_is_said(driver):
 
 
 def noisy_arrays() -> dict:
-    """Return brucite whose force constants break the acoustic sum rule a little."""
+    """Return brucite whose self terms are too small to obey the acoustic sum rule."""
     arrays = spring_arrays()
     constants = arrays['force_constants']
     for atom in range(5):
         own = int(np.argmax(np.abs(constants[atom]).sum(axis=(1, 2))))
-        constants[atom, own] -= 0.02 * np.eye(3)
+        constants[atom, own] -= 0.3 * np.eye(3)
     return arrays
 
 
-def test_the_sum_rule_removes_its_noise_and_reports_it(driver):
-    changes = {'gamma_centred': True, 'mesh': [7, 7, 5]}
+def test_the_sum_rule_cures_its_noise_and_says_how_much_there_was(driver):
+    changes = {'gamma_centred': True, 'mesh': [7, 7, 5], 'asr_threshold': 100.0}
+    assert driver(noisy_arrays(), **changes)[0]['kind'] == 'IMAGINARY_MODES'
     clean, expected = driver(spring_arrays(), **changes)
-    noisy, _ = driver(noisy_arrays(), imaginary='leave_out', imaginary_tolerance=0.0, **changes)
     results, found = driver(noisy_arrays(), imaginary='asr', **changes)
     rule = results['sum_rule']
-    assert rule['violation_before_ev_per_angstrom2'] == pytest.approx(0.02, rel=1e-3)
+    assert rule['violation_before_ev_per_angstrom2'] == pytest.approx(0.3, rel=1e-3)
     assert rule['violation_after_ev_per_angstrom2'] < 1e-8
-    assert rule['lowest_before_per_cm'] < clean['min_frequency_per_cm'] + 1e-3
-    assert 'acoustic sum rule imposed' in results['remarks'][0]
+    assert -100 < rule['lowest_before_per_cm'] < -1
+    assert rule['largest_shift_per_cm'] > 10
+    assert 'acoustic sum rule imposed: it was broken by 0.3 eV/' in results['remarks'][0]
+    assert results['n_modes_imaginary'] == 0
     assert results['max_frequency_per_cm'] == pytest.approx(clean['max_frequency_per_cm'], abs=1e-3)
     assert found['intensity'].sum() == pytest.approx(expected['intensity'].sum(), rel=1e-6)
-    assert noisy['max_frequency_per_cm'] != pytest.approx(clean['max_frequency_per_cm'], abs=1e-3)
 
 
 def test_what_is_no_noise_of_the_sum_rule_is_refused(driver):
