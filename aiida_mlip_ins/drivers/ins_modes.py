@@ -6,7 +6,6 @@ Cross sections and masses are those of V. F. Sears, Neutron News 3, 26 (1992), a
 from __future__ import annotations
 
 import csv
-import math
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -103,7 +102,7 @@ def crystal_of(phonon: Any, settings: ins.InsSettings) -> Crystal:
     vibrations = Vibrations(
         frequencies, vectors, weights, np.array(masses), settings.temperature, excluded
     )
-    sections = np.array([float(n[COLUMNS[settings.cross_section]] or 'nan') for n in nuclides])
+    sections = np.array([cross_section(n, settings.cross_section) for n in nuclides], dtype=float)
     report |= {
         'n_qpoints': len(points),
         'n_modes': frequencies.shape[1],
@@ -193,7 +192,7 @@ def choose_nuclides(
         else:
             rows = sorted(rows, key=lambda row: abs(float(row['mass (amu)']) - mass))[:1]
             rows = [r for r in rows if abs(float(r['mass (amu)']) - mass) <= MASS_TOLERANCE]
-        if not rows or not math.isfinite(float(rows[0][COLUMNS[settings.cross_section]] or 'nan')):
+        if not rows or cross_section(rows[0], settings.cross_section) is None:
             known = [row['a_number'] or isotopes.NATURAL for row in table()
                      if row['symbol'] == symbol]  # fmt: skip
             asked = f'of mass {mass:g} u' if number is None else f'{number}'
@@ -208,12 +207,24 @@ def choose_nuclides(
     return chosen
 
 
+def cross_section(nuclide: dict[str, str], kind: str) -> float | None:
+    """Return a cross section (barn), ``None`` if it is not known.
+
+    The table leaves the incoherent one empty where it is nothing, as for nuclei without spin.
+    """
+    values = {name: float(nuclide[key]) if nuclide[key] else None for name, key in COLUMNS.items()}
+    total, coherent = values['total'], values['coherent']
+    if kind == 'incoherent' and values[kind] is None and total is not None and coherent is not None:
+        return max(0.0, total - coherent)
+    return values[kind]
+
+
 def describe(nuclide: dict[str, str], mass: float) -> dict[str, Any]:
     """Return what the results say of an atom's nucleus."""
     return {
         'nuclide': f'{nuclide["a_number"] or isotopes.NATURAL + " "}{nuclide["symbol"]}',
         'mass_u': float(mass),
-        **{f'{kind}_barn': float(nuclide[key] or 'nan') for kind, key in COLUMNS.items()},
+        **{f'{kind}_barn': cross_section(nuclide, kind) for kind in COLUMNS},
     }
 
 

@@ -130,6 +130,14 @@ def test_banks_have_weights_and_may_be_left_out(driver):
     assert results['instrument']['bank_weights'] == {'backward': 2.0}
 
 
+def test_nuclei_without_spin_have_no_incoherent_scattering(driver):
+    results, found = driver(spring_arrays(), max_order=1, cross_section='incoherent')
+    assert [n['incoherent_barn'] for n in results['nuclides']] == [0.08, 0, 0, 80.26, 80.26]
+    sums = found['intensity'].sum(axis=1)
+    assert (sums[[1, 2]] == 0).all()
+    assert (sums[[0, 3, 4]] > 0).all()
+
+
 @pytest.mark.parametrize(('kind', 'barn'), [('incoherent', 80.26), ('coherent', 1.7568)])
 def test_a_part_of_the_cross_section_counts(driver, kind, barn):
     _, total = driver(oscillator(500.3), mesh=[1, 1, 1], max_order=3)

@@ -49,7 +49,7 @@ def test_a_width_far_below_a_bin_changes_nothing():
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (ResolutionSettings('VISION', 'oclimax', {}), "has no model 'oclimax' (did you mean"),
+        (ResolutionSettings('VISION', 'oclimax', {}), "has no model 'oclimax' (valid: OCLIMAX"),
         (ResolutionSettings('VISION', 'OCLIMAX', {'e_init': 3.0}), "unknown key 'e_init'"),
         (ResolutionSettings('TFXA', 'polynomial', {}), "'coefficients' must be a list"),
         (ResolutionSettings('TFXA', 'polynomial', {'coefficients': ['x']}), 'finite numbers'),
