@@ -49,6 +49,30 @@ def running_daemon(workers: int = 1) -> Iterator[tuple[bool, Callable[[], None]]
                 click.echo(f'The daemon may still run ({error}): `verdi daemon stop`.', err=True)
 
 
+def warn_without_daemon() -> Callable[[], None]:
+    """Return a function that says, each time it happens, that the daemon no longer runs.
+
+    No reason to stop: a process may be run in place by another shell, or the daemon come back.
+    """
+    from aiida.engine.daemon.client import get_daemon_client
+
+    client = get_daemon_client()
+    warned = False
+
+    def check() -> None:
+        nonlocal warned
+        running = client.is_daemon_running
+        if not running and not warned:
+            click.echo(
+                'The daemon does not run: nothing goes on unless another shell runs the process. '
+                '`verdi daemon start` starts it; Ctrl-C ends this view.',
+                err=True,
+            )
+        warned = not running
+
+    return check
+
+
 def _await_broker() -> None:
     """Wait until the broker answers; AiiDA gives it ten seconds, too few on a busy machine."""
     from aiida.manage import get_manager
