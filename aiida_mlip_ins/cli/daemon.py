@@ -13,10 +13,11 @@ TIMEOUT_S = 60
 
 
 @contextmanager
-def running_daemon(workers: int = 1) -> Iterator[tuple[bool, Callable[[], None]]]:
+def running_daemon(workers: int = 2) -> Iterator[tuple[bool, Callable[[], None]]]:
     """Start the daemon unless it runs, and stop it at the end if it was started here.
 
-    :param workers: one is enough, and all that SQLite takes well.
+    :param workers: a workchain runs in one of them, so two lanes of calculations keep two busy;
+        beyond that SQLite, which takes one writer at a time, gains nothing.
     :return: whether it was started here, and a function that raises if it no longer runs.
     """
     from aiida.engine.daemon.client import DaemonException, get_daemon_client

@@ -261,6 +261,26 @@ def test_separate_frames_move_one_kind_of_coordinate_each(by_pressure):
     assert all(frame.info['heavy'] == 0.0 < frame.info['tilt'] for frame in only_tilt)
 
 
+def test_a_swing_turns_all_bonds_the_same_way(by_pressure):
+    options = {
+        'count': 2, 'pressures': [0.0, 1.5], 'strain': 0.0,
+        'heavy': 0.0, 'tilt': 0.0, 'swing': 0.06, 'stretch': 0.0,
+    }  # fmt: skip
+    for frame in sampling.targeted_set(by_pressure, {'separate': options}, seed=3):
+        parent = sampling.along_pressure(by_pressure, frame.info['pressure'])
+        one, two = (frame.positions - parent.positions)[3:, :2]
+        assert np.linalg.norm(one) > 0.005
+        np.testing.assert_allclose(one, two, atol=1e-9)
+
+
+def test_frames_of_a_section_can_count_more_or_less(by_pressure):
+    weighted = copy.deepcopy(SETTINGS)
+    weighted['supercell']['weight'] = 0.1
+    for frame in sampling.targeted_set(by_pressure, weighted, seed=7):
+        expected = 0.1 if frame.info['source'] == 'supercell' else None
+        assert frame.info.get('config_weight') == expected
+
+
 def test_hydrogens_can_be_moved_to_a_known_bond_length():
     moved = sampling.with_bond_lengths(brucite(), {'O': 0.97, 'C': 1.1})
     np.testing.assert_allclose(moved.get_distance(1, 3), 0.97)

@@ -71,14 +71,14 @@ SETTINGS: dict[str, frozenset[str]] = {
     'strain': _RATTLE,
     'supercell': _RATTLE | {'matrices'},
     'displaced': frozenset({'pressures', 'distance'}),
-    'separate': _RATTLE,
+    'separate': _RATTLE | {'swing'},
 }
 #: Sources of frames that are never held out.
 ALWAYS_TRAIN = frozenset({'path', 'displaced', 'separate'})
 #: Amplitudes of which a frame of the section ``separate`` has one.
-KINDS = ('heavy', 'tilt', 'stretch')
-#: Keys that may be left out: tilts default to 0, scales to [1].
-OPTIONAL = frozenset({'scales', 'tilt'})
+KINDS = ('heavy', 'tilt', 'swing', 'stretch')
+#: Keys that may be left out: tilts and swings default to 0, scales to [1], the weight to 1.
+OPTIONAL = frozenset({'scales', 'tilt', 'swing', 'weight'})
 
 
 def targeted_set(
@@ -95,9 +95,10 @@ def targeted_set(
     shells of equal G vectors: 65 s a frame in place of 21 on brucite);
     ``supercell``: rattles of supercells, the ``matrices`` taken in turn;
     ``displaced``: displacements by ``distance`` of single atoms, at each of ``pressures``;
-    ``separate``: as ``rattle``, with one of ``heavy``, ``tilt``, ``stretch`` in turn, the others 0.
-    The amplitudes of frame i are multiplied by ``scales[i % len(scales)]``.
-    ``strain`` is dimensionless, ``heavy``, ``tilt`` and ``stretch`` are widths in angstrom.
+    ``separate``: as ``rattle``, with one of :data:`KINDS` in turn, the others 0.
+    The amplitudes of frame i are multiplied by ``scales[i % len(scales)]``; ``weight`` multiplies
+    what the frames of a section count in the training.
+    ``strain`` is dimensionless, :data:`KINDS` are widths in angstrom (:func:`bond_rattled`).
     """
     problems = sampling_problems(settings)
     if problems:
@@ -107,19 +108,29 @@ def targeted_set(
         if section not in settings:
             continue
         options = settings[section]
-        if section == 'path':
-            frames += pressure_path(structures, options['pressures'])
-            continue
-        if section == 'displaced':
-            for cell in pressure_path(structures, options['pressures']):
-                frames += displaced(cell, options['distance'])
-            continue
-        # One stream per section: changing one section's count leaves the other frames alone.
-        rng = np.random.default_rng([seed, list(SETTINGS).index(section)])
-        for index in range(options['count']):
-            frames.append(_targeted_frame(structures, section, options, index, rng))
+        made = _section_frames(structures, section, options, seed)
+        if 'weight' in options:
+            for frame in made:
+                frame.info['config_weight'] = float(options['weight'])
+        frames += made
     refuse_overlaps(frames)
     return without_duplicates(frames)
+
+
+def _section_frames(
+    structures: Mapping[float, Atoms], section: str, options: Mapping[str, Any], seed: int
+) -> list[Atoms]:
+    if section == 'path':
+        return pressure_path(structures, options['pressures'])
+    if section == 'displaced':
+        cells = pressure_path(structures, options['pressures'])
+        return [frame for cell in cells for frame in displaced(cell, options['distance'])]
+    # One stream per section: changing one section's count leaves the other frames alone.
+    rng = np.random.default_rng([seed, list(SETTINGS).index(section)])
+    return [
+        _targeted_frame(structures, section, options, index, rng)
+        for index in range(options['count'])
+    ]
 
 
 def _targeted_frame(
@@ -161,7 +172,7 @@ def sampling_problems(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if section not in settings:
             continue
         options = settings[section]
-        problems += unknown_keys(options, allowed, f'sampling.{section}')
+        problems += unknown_keys(options, allowed | {'weight'}, f'sampling.{section}')
         missing = sorted(allowed - OPTIONAL - set(options))
         problems += [f"sampling.{section}: '{key}' is missing" for key in missing]
     return problems
