@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +42,28 @@ class Window(click.ParamType):
         return [float(match[1]), float(match[2])]
 
 
-def read_options(prefix: str, what: str) -> Callable:
-    """Return the options that say what a file does not say itself, as one decorator."""
+DECLARED: dict[str, tuple[Any, str]] = {
+    'format': (str, 'isis, text, mantid, nxspe or jcamp; by default the content tells.'),
+    'units': (str, 'Unit of energy, if the file does not say it: 1/cm, meV or THz.'),
+    'columns': (
+        Listed(str, 'NAME,...'),
+        'Of a text file without a header: energy, intensity, error or skip for each column.',
+    ),
+    'workspace': (int, 'Number of the workspace, of a Mantid file with several.'),
+    'spectra': (Listed(int, 'N,...'), 'Which spectra to take, counted from 0; default: all.'),
+}
+"""Options that say what a file does not say itself: the keys of ``ReadSettings``."""
+
+
+def declared(names: Iterable[str], prefix: str = '', whose: str = '') -> Callable:
+    """Return some of these options, with a prefix to their names and words before their help."""
 
     def decorate(function: Callable) -> Callable:
-        declared = (
-            ('format', str, 'NAME', 'isis, text, mantid, nxspe or jcamp; told from the content.'),
-            ('units', str, 'UNIT', 'Energy unit if the file does not say it: 1/cm, meV or THz.'),
-            ('columns', Listed(str, 'NAME,...'), None,
-             'Of text files: energy, intensity, error or skip for each column.'),
-            ('workspace', int, 'N', 'Of Mantid files with several: number of the workspace.'),
-            ('spectra', Listed(int, 'N,...'), None, 'Spectra to take, counted from 0; all.'),
-        )  # fmt: skip
-        for name, kind, metavar, help in reversed(declared):
+        for name in reversed(list(names)):
+            kind, help = DECLARED[name]
+            metavar = {str: 'NAME', int: 'N'}.get(kind)
             function = click.option(
-                f'--{prefix}{name}', type=kind, metavar=metavar, help=f'{what}{help}'
+                f'--{prefix}{name}', type=kind, metavar=metavar, help=f'{whose}{help}'
             )(function)
         return function
 
@@ -66,7 +73,7 @@ def read_options(prefix: str, what: str) -> Callable:
 @click.command('import-spectrum')
 @options.PROFILE
 @click.argument('files', nargs=-1, required=True, type=click.Path(path_type=Path))
-@read_options('', '')
+@declared(DECLARED)
 @click.option('--label', metavar='TEXT', help='Label of the node; default: name of the file.')
 @options.CHECK
 def import_spectrum(
@@ -119,8 +126,8 @@ def import_spectrum(
     '--background', type=int, metavar='DEGREE',
     help='Degree of the fitted background; 0 is a constant, -1 none.',
 )  # fmt: skip
-@read_options('', 'MEASURED, if a file: ')
-@read_options('simulated-', 'SIMULATED, if a file: ')
+@declared(DECLARED, whose='File MEASURED: ')
+@declared(('units', 'columns'), 'simulated-', 'File SIMULATED: ')
 @options.PROTOCOL
 @options.OVERRIDES
 @click.option('--store', is_flag=True, help='Keep the result as nodes; both must be nodes.')

@@ -27,7 +27,7 @@ def agreement(rows: Sequence[Mapping[str, Any]], overlays: Sequence[Overlay], ti
     """
     count = len(overlays)
     with canvas(
-        7.2, 0.4 + 3.6 * count, rows=2 * count, gridspec_kw={'height_ratios': (3, 1) * count}
+        7.2, 0.6 + 3.6 * count, rows=2 * count, gridspec_kw={'height_ratios': (3, 1) * count}
     ) as (figure, axes):
         for index, (row, overlay) in enumerate(zip(rows, overlays, strict=True)):
             top, rest = axes[2 * index], axes[2 * index + 1]
@@ -35,7 +35,12 @@ def agreement(rows: Sequence[Mapping[str, Any]], overlays: Sequence[Overlay], ti
             _residual(rest, overlay)
             rest.sharex(top)
             top.tick_params(labelbottom=False)
-        axes[0].legend(loc='upper right', ncols=3)
+        handles = {
+            label: handle
+            for axis in axes[::2]
+            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=6)
         axes[-1].set_xlabel(f'energy transfer ({PER_CM})')
         figure.suptitle(title, fontsize=10, fontweight='bold', x=0.01, ha='left')
     return figure
@@ -68,14 +73,17 @@ def _overlay(axis: Axes, row: Mapping[str, Any], overlay: Overlay) -> None:
     if len(pairs) <= LABELLED:
         for pair in pairs:
             ends = [pair['reference']['position'], pair['other']['position']]
-            axis.plot(ends, [high + 0.06 * span] * 2, color=BLUE, lw=1.6, solid_capstyle='butt')
+            axis.plot(
+                ends, [high + 0.06 * span] * 2, color=BLUE, lw=1.6, solid_capstyle='butt',
+                label='matched peak, and its shift',
+            )  # fmt: skip
             axis.plot(ends[:1], [high + 0.06 * span], '|', color=BLUE, ms=6)
     axis.set(
         xlim=(overlay.edges[0], overlay.edges[-1]),
-        ylim=(low - 0.12 * span, high + 0.32 * span),
+        ylim=(low - 0.12 * span, high + 0.12 * span),
         ylabel='intensity (arbitrary)',
     )
-    axis.text(0.01, 0.97, _words(row), transform=axis.transAxes, va='top', fontsize=8, color='0.25')
+    axis.set_title(_words(row), fontsize=8.5, fontweight='normal')
 
 
 def _residual(axis: Axes, overlay: Overlay) -> None:
@@ -95,12 +103,12 @@ def _words(row: Mapping[str, Any]) -> str:
     """Return the metrics of a window in one line."""
     low, high = row['window_per_cm']
     parts = [f'{low:g}\u2013{high:g} {PER_CM}']
-    for key, form in (
-        ('r_squared', '$R^2$ = {:.3f}'),
-        ('wasserstein_per_cm', '$W_1$ = {:.1f} ' + PER_CM),
-        ('similarity', 'similarity {:.3f}'),
-        ('reduced_chi_square', '$\\chi^2_\\nu$ = {:.3g}'),
+    for key, name, form, unit in (
+        ('r_squared', '$R^2$ =', '.3f', ''),
+        ('wasserstein_per_cm', '$W_1$ =', '.1f', f' {PER_CM}'),
+        ('similarity', 'similarity', '.3f', ''),
+        ('reduced_chi_square', '$\\chi^2_\\nu$ =', '.3g', ''),
     ):
         if row.get(key) is not None:
-            parts.append(form.format(row[key]))
+            parts.append(f'{name} {row[key]:{form}}{unit}')
     return ',  '.join(parts)

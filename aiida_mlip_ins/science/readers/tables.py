@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,7 +26,9 @@ def numbers(
     :raises ValueError: if there are no numbers, or naming lines that are not as many numbers.
     """
     try:
-        table = np.loadtxt(lines[skip:], delimiter=delimiter, comments=COMMENT, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'loadtxt: input contained no data')
+            table = np.loadtxt(lines[skip:], delimiter=delimiter, comments=COMMENT, ndmin=2)
     except ValueError:
         raise ValueError(_faults(lines, skip, delimiter, columns, name)) from None
     if not table.size:
