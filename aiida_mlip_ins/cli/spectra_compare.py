@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,9 @@ def carry_out(request: Request, given: Mapping[str, Any], output: Path) -> None:
         raise Refusal(f'nothing was compared, because\n{listed}')
     for line in comparison_lines(rows):
         click.echo(line)
-    titles = [spectrum.title or name for (spectrum, _), name in zip(found, names, strict=True)]
+    titles = [
+        spectrum.title or Path(name).name for (spectrum, _), name in zip(found, names, strict=True)
+    ]
     written = _write(output, rows, overlays, titles)
     click.echo('\n' + '\n'.join(str(path) for path in written))
     if request.store:
@@ -141,7 +144,9 @@ def _write(
 
     output.mkdir(parents=True, exist_ok=True)
     picture, numbers = output / 'comparison.png', output / 'comparison.json'
-    picture.write_bytes(to_png(figure(rows, overlays, ' / '.join(t[:45] for t in titles))))
+    picture.write_bytes(
+        to_png(figure(rows, overlays, ' against '.join(textwrap.shorten(t, 42) for t in titles)))
+    )
     content = {'measured': titles[0], 'simulated': titles[1], 'windows': rows}
     numbers.write_text(json.dumps(content, indent=2) + '\n')
     paths = [picture, numbers]

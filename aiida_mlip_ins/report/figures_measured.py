@@ -27,7 +27,7 @@ def agreement(rows: Sequence[Mapping[str, Any]], overlays: Sequence[Overlay], ti
     """
     count = len(overlays)
     with canvas(
-        7.2, 0.6 + 3.6 * count, rows=2 * count, gridspec_kw={'height_ratios': (3, 1) * count}
+        7.2, 0.8 + 3.6 * count, rows=2 * count, gridspec_kw={'height_ratios': (3, 1) * count}
     ) as (figure, axes):
         for index, (row, overlay) in enumerate(zip(rows, overlays, strict=True)):
             top, rest = axes[2 * index], axes[2 * index + 1]
@@ -40,7 +40,7 @@ def agreement(rows: Sequence[Mapping[str, Any]], overlays: Sequence[Overlay], ti
             for axis in axes[::2]
             for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=6)
+        figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=3)
         axes[-1].set_xlabel(f'energy transfer ({PER_CM})')
         figure.suptitle(title, fontsize=10, fontweight='bold', x=0.01, ha='left')
     return figure
@@ -75,7 +75,7 @@ def _overlay(axis: Axes, row: Mapping[str, Any], overlay: Overlay) -> None:
             ends = [pair['reference']['position'], pair['other']['position']]
             axis.plot(
                 ends, [high + 0.06 * span] * 2, color=BLUE, lw=1.6, solid_capstyle='butt',
-                label='matched peak, and its shift',
+                label='matched peak with its shift',
             )  # fmt: skip
             axis.plot(ends[:1], [high + 0.06 * span], '|', color=BLUE, ms=6)
     axis.set(

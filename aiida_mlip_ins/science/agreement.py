@@ -154,6 +154,8 @@ def _window(
     fitted = guard('fit', fit, energy, one, other, degree) or Fit(
         0.0, None, np.zeros_like(one), np.zeros_like(one), 0
     )
+    if fitted.scale == 0 and other.any():
+        guard.problems.append('scale: the best one is below zero; the background alone is fitted')
     inside = (measured.centres >= edges[0]) & (measured.centres <= edges[-1]) & ~measured.masked
     weighted = None
     if errors is None:

@@ -114,6 +114,12 @@ def test_what_is_not_defined_is_none_with_a_reason():
     assert 'R2 is not defined' in one(spectrum(np.ones(1200)), spectrum(gauss(300)))['problems'][-3]
 
 
+def test_a_simulation_that_does_not_help_is_said():
+    row = one(spectrum(2 - gauss(300)), spectrum(gauss(300)))
+    assert row['scale'] == 0.0
+    assert any('the best one is below zero' in problem for problem in row['problems'])
+
+
 def test_assignments_name_the_simulated_peaks():
     row = one(spectrum(gauss(300)), spectrum(gauss(310)), assignments={'CH3 torsion': 308.0})
     assert row['peaks']['matched'][0]['other']['assignment'] == 'CH3 torsion'
