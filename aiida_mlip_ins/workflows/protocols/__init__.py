@@ -20,8 +20,10 @@ from aiida_mlip_ins.science.settings import nearest, unknown_keys
 
 PROTOCOLS = ('fast', 'balanced', 'stringent')
 
-OPEN = frozenset({'options', 'parameters_pw', 'mace_arguments', 'bond_lengths', 'arguments'})
-"""Namespaces of a third party's keys: anything may be added below them."""
+OPEN = frozenset(
+    {'options', 'parameters_pw', 'mace_arguments', 'bond_lengths', 'arguments', 'assignments'}
+)
+"""Namespaces of a third party's or the user's keys: anything may be added below them."""
 
 
 @cache
