@@ -22,7 +22,7 @@ OVERRIDES = {
     'sampling': {
         'path': {'pressures': [-3.0, 1.0, 5.0]},
         'symmetric': {'count': 2, 'pressures': [-1.0, 2.5]},
-        'displaced': {'pressures': [1.0]},
+        'separate': {'count': 2},
         'strain': {'count': 2},
         'rattle': {'count': 8},
         'supercell': {'count': 3, 'matrices': [[[1, 0, 0], [0, 1, 0], [0, 0, 2]]]},
@@ -97,3 +97,6 @@ def test_the_whole_chain(chain, presto, tmp_path):
 
     status = presto('aiida-mlip-ins', 'status', pk)
     assert 'training' in status.stdout
+
+    again = chain('again')[1]
+    assert again['jobs'] == again['cached_jobs'] == summary['jobs']

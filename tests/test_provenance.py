@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from aiida import orm
-from report.synthetic import N_FRAMES, PRESSURES, build_run
+from report.synthetic import build_run
+from report.synthetic_content import N_FRAMES, PRESSURES
 
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.model import MaceModelData

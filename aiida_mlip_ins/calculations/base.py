@@ -129,7 +129,8 @@ class EngineCalculation(CalcJob):
 
 def validate_engine_code(value: orm.AbstractCode, _: Any) -> str | None:
     """Refuse a code of another plugin, such as pw.x."""
-    plugin = value.default_calc_job_plugin
+    # The codes of some other plugins do not say what they are for.
+    plugin = getattr(value, 'default_calc_job_plugin', None)
     if plugin and not plugin.startswith('mlip_ins.'):
         return (
             f"code: '{value.full_label}' is a code for the plugin '{plugin}', but this job needs "

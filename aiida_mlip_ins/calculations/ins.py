@@ -10,6 +10,7 @@ import numpy as np
 from aiida import orm
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
+from aiida.engine.processes.calcjobs.calcjob import validate_calc_job
 from aiida_phonopy.data import ForceConstantsData
 
 from aiida_mlip_ins.calculations.base import EngineCalculation
@@ -48,7 +49,7 @@ class InsCalculation(EngineCalculation):
             serializer=orm.to_aiida_type,
             help='Pressure (GPa) that the crystal is under; kept with the spectrum.',
         )
-        spec.inputs.validator = validate_isotopes
+        spec.inputs.validator = validate_inputs
         spec.input('metadata.options.parser_name', valid_type=str, default='mlip_ins.ins')
         spec.output(
             'intensities',
@@ -101,8 +102,11 @@ def isotope_problems(settings: dict[str, Any], constants: ForceConstantsData) ->
     return crystal_problems(settings.get('isotopes', {}), symbols, 'parameters.isotopes')
 
 
-def validate_isotopes(inputs: Mapping[str, Any], _: Any) -> str | None:
-    """Refuse isotopes of atoms that the crystal does not have."""
+def validate_inputs(inputs: Mapping[str, Any], port: Any) -> str | None:
+    """Refuse what any job refuses, and isotopes of atoms that the crystal does not have."""
+    refused: str | None = validate_calc_job(inputs, port)
+    if refused:
+        return refused
     if 'force_constants' not in inputs or 'parameters' not in inputs:
         return None
     found = isotope_problems(inputs['parameters'].get_dict(), inputs['force_constants'])

@@ -13,10 +13,11 @@ TIMEOUT_S = 60
 
 
 @contextmanager
-def running_daemon(workers: int = 1) -> Iterator[tuple[bool, Callable[[], None]]]:
+def running_daemon(workers: int = 2) -> Iterator[tuple[bool, Callable[[], None]]]:
     """Start the daemon unless it runs, and stop it at the end if it was started here.
 
-    :param workers: one is enough, and all that SQLite takes well.
+    :param workers: a workchain runs in one of them, so two lanes of calculations keep two busy;
+        beyond that SQLite, which takes one writer at a time, gains nothing.
     :return: whether it was started here, and a function that raises if it no longer runs.
     """
     from aiida.engine.daemon.client import DaemonException, get_daemon_client
@@ -47,6 +48,30 @@ def running_daemon(workers: int = 1) -> Iterator[tuple[bool, Callable[[], None]]
                 client.stop_daemon(wait=True, timeout=TIMEOUT_S)
             except DaemonException as error:
                 click.echo(f'The daemon may still run ({error}): `verdi daemon stop`.', err=True)
+
+
+def warn_without_daemon() -> Callable[[], None]:
+    """Return a function that says, each time it happens, that the daemon no longer runs.
+
+    No reason to stop: a process may be run in place by another shell, or the daemon come back.
+    """
+    from aiida.engine.daemon.client import get_daemon_client
+
+    client = get_daemon_client()
+    warned = False
+
+    def check() -> None:
+        nonlocal warned
+        running = client.is_daemon_running
+        if not running and not warned:
+            click.echo(
+                'The daemon does not run: nothing goes on unless another shell runs the process. '
+                '`verdi daemon start` starts it; Ctrl-C ends this view.',
+                err=True,
+            )
+        warned = not running
+
+    return check
 
 
 def _await_broker() -> None:

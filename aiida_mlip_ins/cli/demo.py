@@ -165,7 +165,8 @@ def finish(node: orm.ProcessNode, output: Path, memory_gb: float | None, seconds
     click.echo(f'This command took {duration(seconds)}.')
     click.echo(how_to_go_on(node, page))
     if not node.is_finished_ok:
-        click.echo(f'\nThe chain failed: {node.exit_message or node.exception}', err=True)
+        reason = node.exit_message or node.exception or f'it was {node.process_state.value}'
+        click.echo(f'\nThe chain did not end well: {reason}', err=True)
         click.echo(f'`verdi process report {node.pk}` tells where.', err=True)
         sys.exit(1)
 

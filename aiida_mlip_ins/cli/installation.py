@@ -66,7 +66,8 @@ def computer(label: str) -> Item:
             workdir=str(work),
         ).store()
         node.set_default_mpiprocs_per_machine(1)
-        node.set_minimum_job_poll_interval(1.0)
+        # Asking costs the daemon more than a job of seconds is late on average.
+        node.set_minimum_job_poll_interval(2.0)
         node.configure(safe_interval=0)
         return Item('computer', 'made', f'{label} (jobs run in {work})')
     if not node.is_configured:

@@ -13,6 +13,7 @@ from aiida_mlip_ins.cli.demo import demo
 from aiida_mlip_ins.cli.launch import launch
 from aiida_mlip_ins.cli.report import report
 from aiida_mlip_ins.cli.setup import setup
+from aiida_mlip_ins.cli.spectra import compare_spectra, import_spectrum
 from aiida_mlip_ins.cli.status import status
 
 
@@ -27,5 +28,5 @@ def main() -> None:
         os.environ['PATH'] = f'{scripts}{os.pathsep}{os.environ.get("PATH", "")}'
 
 
-for command in (setup, demo, launch, status, report):
+for command in (setup, demo, launch, status, report, import_spectrum, compare_spectra):
     main.add_command(command)

@@ -18,6 +18,7 @@ def status(profile: str | None, process: str, follow: bool) -> None:
     that has ended.
     """
     from aiida_mlip_ins.cli import profile as profiles
+    from aiida_mlip_ins.cli.daemon import warn_without_daemon
     from aiida_mlip_ins.cli.follow import Display, render
     from aiida_mlip_ins.cli.follow import follow as go_on
     from aiida_mlip_ins.cli.nodes import load_process
@@ -30,6 +31,6 @@ def status(profile: str | None, process: str, follow: bool) -> None:
             click.echo(row)
         return
     try:
-        go_on(node.pk, Display())
+        go_on(node.pk, Display(), warn_without_daemon())
     except KeyboardInterrupt:
         click.echo(f'\nNo longer followed; the process <{node.pk}> is not stopped by this.')

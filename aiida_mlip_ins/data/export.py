@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from aiida_mlip_ins.science.measured import MeasuredSpectrum
+
 
 def spectrum_csv(
     conditions: Mapping[str, Any], energy: np.ndarray, total: np.ndarray, intensity: np.ndarray
@@ -42,9 +44,39 @@ def spectrum_json(
 ) -> str:
     """Return the conditions with ``arrays``: ``energy_bins``, ``total`` and ``intensity``."""
     arrays = {'energy_bins': energy_bins, 'total': total, 'intensity': intensity}
+    return arrays_json(conditions, arrays)
+
+
+def arrays_json(conditions: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the conditions with ``arrays`` by name."""
     return json.dumps(
         {**conditions, 'arrays': {name: array.tolist() for name, array in arrays.items()}}
     )
+
+
+def measured_csv(conditions: Mapping[str, Any], spectrum: MeasuredSpectrum) -> str:
+    """Return comment lines with the conditions, a line of names, and a line for each value in use.
+
+    The reader of text files takes it as it is; bins become their centres, masked values are left
+    out.
+
+    :param conditions: what the numbers are.
+    """
+    buffer = io.StringIO()
+    for name, value in conditions.items():
+        buffer.write(f'# {name}: {json.dumps(value)}\n')
+    names, columns = ['energy_per_cm'], [spectrum.centres]
+    for index, values in enumerate(spectrum.intensity):
+        names.append('intensity')
+        columns.append(values)
+        if spectrum.errors is not None:
+            names.append('error')
+            columns.append(spectrum.errors[index])
+    writer = csv.writer(buffer, lineterminator='\n')
+    writer.writerow(names)
+    lines = np.column_stack(columns)[~spectrum.masked]
+    writer.writerows([f'{value:.10g}' for value in line] for line in lines)
+    return buffer.getvalue()
 
 
 def row_name(row: Mapping[str, Any]) -> str:

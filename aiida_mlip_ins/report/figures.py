@@ -97,7 +97,7 @@ def mode_shifts(shifts: Sequence[Shift], low: float, high: float) -> Figure:
     """
     with canvas(7.2, 1.3 + 0.34 * max(len(shifts), 2)) as (figure, (axis,)):
         values = [v for s in shifts for v in (s.mace, s.dft) if v is not None]
-        span = 1.15 * max([abs(v) for v in values] or [1.0])
+        span = 1.3 * max([abs(v) for v in values] or [1.0])
         for row, shift in enumerate(shifts):
             for value, offset, filled in ((shift.mace, 0.15, True), (shift.dft, -0.18, False)):
                 if value is not None:

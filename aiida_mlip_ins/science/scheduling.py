@@ -15,7 +15,9 @@ SAME_CELL = 0.1
 """Reciprocal lengths within this fraction: the same cell, strained."""
 
 
-def kpoint_meshes(frames: Sequence[Atoms], distance: float) -> list[tuple[int, int, int]]:
+def kpoint_meshes(
+    frames: Sequence[Atoms], distance: float, crystal: Atoms | None = None
+) -> list[tuple[int, int, int]]:
     """Return the k-point mesh of each frame, the same points for all that train one potential.
 
     A mesh is the smallest whose points are at most ``distance`` apart, ``ceil(|b_i| / distance)``
@@ -25,11 +27,13 @@ def kpoint_meshes(frames: Sequence[Atoms], distance: float) -> list[tuple[int, i
     a supercell (``info['matrix']``) has the mesh of its unit cell, folded.
 
     :param distance: 1/angstrom, with the factor 2 pi.
+    :param crystal: comes before the first frame, so that sets of frames of one crystal that are
+        computed apart share its mesh too.
     :raises ValueError: for a supercell onto which the mesh of its unit cell does not fold.
     """
     groups: list[tuple[str, NDArray[np.float64], tuple[int, int, int]]] = []
     meshes = []
-    for frame in frames:
+    for frame in ([] if crystal is None else [crystal]) + list(frames):
         given = frame.info.get('matrix', np.eye(3))
         # Extended XYZ turns the text of nine integers into an array.
         matrix = np.array(given.split() if isinstance(given, str) else given, int).reshape(3, 3)
@@ -49,7 +53,7 @@ def kpoint_meshes(frames: Sequence[Atoms], distance: float) -> list[tuple[int, i
             shared = (first, second, third)
             groups.append((formula, lengths, shared))
         meshes.append(folded_mesh(matrix.tolist(), shared))
-    return meshes
+    return meshes[len(meshes) - len(frames) :]
 
 
 def relative_cost(atoms: Atoms, mesh: Sequence[int]) -> float:

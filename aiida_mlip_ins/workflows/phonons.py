@@ -241,6 +241,7 @@ class PwPhononsWorkChain(PhononsWorkChain):
         """Return the reference workchain, which must not leave out a single frame here."""
         inputs = self.exposed_inputs(ReferenceWorkChain, 'reference')
         inputs['frames'] = frames
+        inputs.setdefault('crystal', self.inputs.structure)
         return ReferenceWorkChain, inputs
 
     @classmethod

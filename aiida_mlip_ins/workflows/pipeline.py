@@ -6,21 +6,24 @@ from typing import Any
 
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain, append_, if_, while_
-from aiida_phonopy.data import ForceConstantsData
 
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
-from aiida_mlip_ins.data.frames import DatasetData, FramesData
-from aiida_mlip_ins.data.model import MaceModelData
-from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.workflows.compare import CompareWorkChain
+from aiida_mlip_ins.workflows.frame_inputs import kpoint_problems
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
-from aiida_mlip_ins.workflows.pipeline_builder import SCANS, get_builder, input_problems
-from aiida_mlip_ins.workflows.pw_pressure_scan import pressure_key
-from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
+from aiida_mlip_ins.workflows.pipeline_builder import get_builder
+from aiida_mlip_ins.workflows.pipeline_checks import SCANS
+from aiida_mlip_ins.workflows.pipeline_ports import (
+    define_exit_codes,
+    define_inputs,
+    define_outputs,
+)
+from aiida_mlip_ins.workflows.pressures import pressure_key
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
 
@@ -44,60 +47,7 @@ class HighPressureInsWorkChain(WorkChain):
     def define(cls, spec: ProcessSpec) -> None:
         """Declare inputs, outline and outputs."""
         super().define(spec)
-        spec.input('structure', valid_type=orm.StructureData, help='Crystal, lengths in angstrom.')
-        spec.input('pressures', valid_type=orm.List, help='Pressures in GPa, ascending.')
-        spec.input(
-            'seed', valid_type=orm.Int, required=False, help='Seed of the sampled configurations.'
-        )
-        spec.input(
-            'max_concurrent',
-            valid_type=orm.Int,
-            help='Number of pressures worked on side by side after the training.',
-        )
-        spec.input(
-            'dataset',
-            valid_type=DatasetData,
-            required=False,
-            help='Labelled frames to train on; without it they are made with DFT.',
-        )
-        spec.input(
-            'model',
-            valid_type=MaceModelData,
-            required=False,
-            help='Trained potential; without it one is trained.',
-        )
-        spec.input(
-            'sampling',
-            valid_type=orm.Dict,
-            required=False,
-            help='Settings of the targeted configurations.',
-        )
-        optional = {'required': False, 'populate_defaults': False}
-        for port, scan in SCANS.values():
-            spec.expose_inputs(
-                scan, port, namespace_options=dict(optional), exclude=('structure', 'pressures')
-            )
-        spec.expose_inputs(
-            ReferenceWorkChain, 'reference', namespace_options=dict(optional), exclude=('frames',)
-        )
-        spec.expose_inputs(
-            MaceTrainCalculation, 'train', namespace_options=dict(optional), exclude=('dataset',)
-        )
-        spec.expose_inputs(
-            PwPhononsWorkChain,
-            'pw_phonons',
-            namespace_options=dict(optional),
-            exclude=('structure',),
-        )
-        spec.expose_inputs(
-            MacePressureScanWorkChain,
-            'mace_pressure_scan',
-            exclude=('structure', 'pressures', 'model'),
-        )
-        spec.expose_inputs(MacePhononsWorkChain, 'mace_phonons', exclude=('structure', 'model'))
-        spec.expose_inputs(InsWorkChain, 'ins', exclude=('force_constants', 'pressure'))
-        spec.inputs.validator = input_problems
-
+        define_inputs(spec)
         spec.outline(
             cls.setup,
             if_(cls.needs_dft_cells)(cls.run_pw_pressure_scan, cls.inspect_pw_pressure_scan),
@@ -121,72 +71,8 @@ class HighPressureInsWorkChain(WorkChain):
             cls.inspect_compare,
             cls.results,
         )
-        cls._define_outputs(spec)
-        for status, link in (
-            (401, 'PW_PRESSURE_SCAN'),
-            (402, 'REFERENCE'),
-            (403, 'TRAINING'),
-            (404, 'MACE_PRESSURE_SCAN'),
-            (406, 'COMPARE'),
-        ):
-            spec.exit_code(status, f'ERROR_{link}_FAILED', message=f'{link} failed: {{cause}}')
-        spec.exit_code(
-            405, 'ERROR_SOME_PRESSURES_FAILED', message='The chain ended, but without: {cause}'
-        )
-
-    @staticmethod
-    def _define_outputs(spec: ProcessSpec) -> None:
-        """Declare the outputs, each made by a link of the chain."""
-        spec.output(
-            'configurations', valid_type=FramesData, required=False, help='Frames chosen for DFT.'
-        )
-        spec.output(
-            'dataset',
-            valid_type=DatasetData,
-            required=False,
-            help='Frames with DFT energy (eV), forces (eV/angstrom), stress (eV/angstrom^3).',
-        )
-        spec.output('model', valid_type=MaceModelData, help='The potential.')
-        spec.expose_outputs(MaceTrainCalculation, 'training', namespace_options={'required': False})
-        spec.expose_outputs(MacePressureScanWorkChain, 'mace')
-        spec.expose_outputs(PwQuadraticScanWorkChain, 'pw', namespace_options={'required': False})
-        for engine in ('mace', 'pw'):
-            spec.output_namespace(
-                f'{engine}.modes',
-                valid_type=orm.ArrayData,
-                dynamic=True,
-                required=False,
-                help='Modes at Gamma (1/cm), per pressure.',
-            )
-            spec.output_namespace(
-                f'{engine}.force_constants',
-                valid_type=ForceConstantsData,
-                dynamic=True,
-                required=False,
-                help='Force constants (eV/angstrom^2), per pressure.',
-            )
-            spec.output_namespace(
-                f'{engine}.phonons',
-                valid_type=orm.Dict,
-                dynamic=True,
-                required=False,
-                help='Summary of the phonons, per pressure.',
-            )
-        spec.output_namespace(
-            'intensities',
-            valid_type=InsSpectrumData,
-            dynamic=True,
-            required=False,
-            help='INS per atom, order, bank; per pressure.',
-        )
-        spec.output_namespace(
-            'spectra',
-            valid_type=InsSpectrumData,
-            dynamic=True,
-            required=False,
-            help='INS with the resolution of the instrument; per pressure.',
-        )
-        spec.expose_outputs(CompareWorkChain, 'comparison')
+        define_outputs(spec)
+        define_exit_codes(spec)
 
     def setup(self) -> None:
         """Decide where the chain starts."""
@@ -228,22 +114,32 @@ class HighPressureInsWorkChain(WorkChain):
         self.out_many(self.exposed_outputs(node, node.process_class, 'pw'))
         return self._failure(self.ctx.pw_scan, 'PW_PRESSURE_SCAN')
 
-    def make_configurations(self) -> None:
+    def make_configurations(self) -> ExitCode | None:
         """Choose the frames around DFT's cells at the pressures."""
         structures = dict(self.ctx.pw_scan.outputs.structures)
-        self.ctx.configurations = targeted_configurations(
+        frames, node = targeted_configurations.run_get_node(
             settings=self.inputs.sampling,
             seed=self.inputs.seed,
             pressures=self.inputs.pressures,
             **structures,
         )
-        self.out('configurations', self.ctx.configurations)
-        self.report(f'{self.ctx.configurations.n_frames} frames to be labelled with DFT')
+        if not node.is_finished_ok:
+            return self.exit_codes.ERROR_CONFIGURATIONS_FAILED.format(cause=node.exit_message)
+        self.ctx.configurations = frames
+        self.out('configurations', frames)
+        # Looked at for the given crystal already, but DFT's own cell may be another one.
+        distance = self.inputs.reference.kpoints_distance.value
+        problems = kpoint_problems(frames, distance, self.inputs.structure)
+        if problems:
+            return self.exit_codes.ERROR_CONFIGURATIONS_FAILED.format(cause=shortened(problems))
+        self.report(f'{frames.n_frames} frames to be labelled with DFT')
+        return None
 
     def run_reference(self) -> ToContext:
         """Label the frames with pw.x."""
         inputs = self.exposed_inputs(ReferenceWorkChain, 'reference')
         inputs['frames'] = self.ctx.configurations
+        inputs.setdefault('crystal', self.inputs.structure)
         return self._submit('reference', ReferenceWorkChain, inputs)
 
     def inspect_reference(self) -> ExitCode | None:
@@ -376,6 +272,8 @@ class HighPressureInsWorkChain(WorkChain):
                 'modes': outputs['pw'].get('modes', {}),
                 'structures': outputs['pw']['structures'],
             }
+        if 'training' in outputs:
+            inputs['errors'] = outputs['training']['errors']
         return self._submit('compare', CompareWorkChain, inputs)
 
     def inspect_compare(self) -> ExitCode | None:

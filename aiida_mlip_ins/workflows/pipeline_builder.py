@@ -9,10 +9,8 @@ from aiida import orm
 from aiida.engine import ProcessBuilder
 
 from aiida_mlip_ins.data.frames import DatasetData
-from aiida_mlip_ins.data.model import MaceModelData, model_problems
-from aiida_mlip_ins.data.structure import structure_problems, to_atoms
-from aiida_mlip_ins.science.sampling import folded_mesh, sampling_problems
-from aiida_mlip_ins.science.scheduling import kpoint_meshes
+from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.data.structure import structure_problems
 from aiida_mlip_ins.science.settings import nearest
 from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
@@ -20,9 +18,8 @@ from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_inputs import train_inputs_from_protocol
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
+from aiida_mlip_ins.workflows.pipeline_checks import SCANS, node_problems
 from aiida_mlip_ins.workflows.protocols import load_protocol, merge
-from aiida_mlip_ins.workflows.pw_pressure_scan import PwPressureScanWorkChain
-from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
 LINKS = (
@@ -35,12 +32,6 @@ LINKS = (
     'ins',
 )
 """Links of the chain whose own protocols can be overridden, each under its name."""
-
-SCANS = {
-    'quadratic': ('pw_quadratic_scan', PwQuadraticScanWorkChain),
-    'vc-relax': ('pw_pressure_scan', PwPressureScanWorkChain),
-}
-"""Ways to relax with DFT: the port and the workchain of each."""
 
 T = TypeVar('T')
 
@@ -273,68 +264,3 @@ def _fill(
     if link is not None:
         inputs = link._inputs(prune=True)
         builder[port] = {name: value for name, value in inputs.items() if name not in excluded}
-
-
-def node_problems(inputs: Any) -> list[str]:
-    """Return what keeps the given dataset, model or foundation from serving this crystal."""
-    elements = inputs['structure'].get_symbols_set()
-    found: list[str] = []
-    for where, node in (
-        ('model', inputs.get('model')),
-        ('train.foundation', (inputs.get('train') or {}).get('foundation')),
-    ):
-        if node is not None:
-            found += [f'{where}: {line}' for line in model_problems(node, elements)]
-    dataset = inputs.get('dataset')
-    missing = sorted(elements - set(dataset.elements)) if dataset is not None else []
-    if missing:
-        found.append(
-            f'dataset: no frame has {", ".join(missing)}, which the structure has; it has '
-            f'{", ".join(dataset.elements)}'
-        )
-    return found
-
-
-def input_problems(inputs: Mapping[str, Any], _: Any) -> str | None:
-    """Refuse inputs from which the chain could not run to its end, all problems at once."""
-    if 'structure' not in inputs or 'pressures' not in inputs:
-        return None
-    found = structure_problems(inputs['structure'])
-    found += pressure_problems(inputs['pressures'].get_list())
-    found += node_problems(inputs)
-    needs_frames = 'dataset' not in inputs and 'model' not in inputs
-    scans = [port for port, _ in SCANS.values() if port in inputs]
-    if len(scans) > 1:
-        found.append(f'{" and ".join(scans)}: give one way to relax with DFT, not both')
-    needed = ['reference', 'sampling', 'seed'] if needs_frames else []
-    needed += [] if 'model' in inputs else ['train']
-    found += [
-        f'{port}: needed, as there is neither a dataset nor a model'
-        if needs_frames
-        else f'{port}: needed, as there is no model'
-        for port in needed
-        if port not in inputs
-    ]
-    if (needs_frames or 'pw_phonons' in inputs) and not scans:
-        found.append('pw_quadratic_scan: needed, DFT starts from its own relaxed cells')
-    if 'sampling' in inputs:
-        sections = inputs['sampling'].get_dict()
-        sections.pop('splits', None)
-        found += sampling_problems(sections)
-        found += _folding_problems(sections, inputs)
-    return '\n'.join(found) or None
-
-
-def _folding_problems(sections: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
-    """Return the supercells that cannot have the k-points of the crystal."""
-    if 'reference' not in inputs or not sections.get('supercell', {}).get('count'):
-        return []
-    crystal = to_atoms(inputs['structure'])
-    mesh = kpoint_meshes([crystal], inputs['reference']['kpoints_distance'].value)[0]
-    found = []
-    for matrix in sections['supercell'].get('matrices', []):
-        try:
-            folded_mesh(matrix, mesh)
-        except ValueError as error:
-            found.append(f'sampling.supercell.matrices: {error}')
-    return found

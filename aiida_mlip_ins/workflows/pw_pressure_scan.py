@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
-from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, WorkChain
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
@@ -17,12 +16,12 @@ from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.workflows.lanes import (
     PW_EXCLUDED,
-    PwLaneWorkChain,
     failure_message,
     lane_key,
     outputs_in,
 )
-from aiida_mlip_ins.workflows.protocols import load_protocol, merge
+from aiida_mlip_ins.workflows.pressures import define_scan, gpa, pressure_key
+from aiida_mlip_ins.workflows.protocols import load_protocol
 from aiida_mlip_ins.workflows.pw_inputs import (
     base_inputs,
     family_problems,
@@ -31,88 +30,7 @@ from aiida_mlip_ins.workflows.pw_inputs import (
     validate_positive,
     validate_pw_code,
 )
-
-KBAR_PER_GPA = 10.0
-FINAL_SCF = PwBaseWorkChain.exit_codes.ERROR_IONIC_CONVERGENCE_REACHED_EXCEPT_IN_FINAL_SCF
-"""pw.x relaxed, but with the plane waves of the final cell the thresholds are exceeded."""
-
-
-def pressure_key(index: int) -> str:
-    """Return the key under which everything at one pressure is kept."""
-    return f'pressure_{index}'
-
-
-class PwPressureLaneWorkChain(PwLaneWorkChain):
-    """Relaxes at its share of the pressures in turn; called by :class:`PwPressureScanWorkChain`.
-
-    pw.x keeps the plane waves of the starting cell through a relaxation, so the final cell is that
-    of a cutoff which varies with direction. Each relaxation is therefore repeated from its own end
-    until the volume stays.
-    """
-
-    @classmethod
-    def define(cls, spec: ProcessSpec) -> None:
-        """Declare the crystal, the pressures and the limits of the repetition."""
-        super().define(spec)
-        # fmt: off
-        spec.input('structure', valid_type=orm.StructureData, help='Crystal to start from.')
-        spec.input('kpoints', valid_type=orm.KpointsData, help='K-points, at all pressures.')
-        spec.input('pressures', valid_type=orm.Dict, help='Pressure of each task in GPa.')
-        spec.input('volume_tolerance', valid_type=orm.Float,
-                   help='Relative change of the volume below which the repetition ends.')
-        spec.input('max_repeats', valid_type=orm.Int, help='Largest number of relaxations.')
-        for name, node in (('parameters', orm.Dict), ('trajectory', orm.TrajectoryData),
-                           ('structure', orm.StructureData)):
-            spec.output_namespace(name, valid_type=node, dynamic=True,
-                                  help=f'`output_{name}` of each relaxation.')
-        # fmt: on
-
-    def setup(self) -> None:
-        """Begin at the first pressure."""
-        super().setup()
-        self._restart()
-
-    def _restart(self) -> None:
-        self.ctx.structure = self.inputs.structure
-        self.ctx.repeat = 0
-
-    def link_label(self) -> str:
-        """Return the label of the link to the run."""
-        return f'{self.task}_{self.ctx.repeat}'
-
-    def task_inputs(self, inputs: AttributeDict) -> AttributeDict:
-        """Add the cell to go on from and the pressure."""
-        inputs.pw.structure = self.ctx.structure
-        inputs.kpoints = self.inputs.kpoints
-        pressure = self.inputs.pressures.get_dict()[self.task]
-        parameters = inputs.pw.parameters.get_dict()
-        inputs.pw.parameters = orm.Dict(
-            merge(parameters, {'CELL': {'press': pressure * KBAR_PER_GPA}})
-        )
-        return inputs
-
-    def inspect_task(self) -> None:
-        """Repeat from the new cell, or go on to the next pressure."""
-        node, label = self.ctx.child, self.link_label()
-        finished = node.is_finished_ok or node.exit_status == FINAL_SCF.status
-        if not finished or 'output_structure' not in node.outputs:
-            self.report(f'{label} failed: <{node.pk}> {node.exit_message or node.process_state}')
-            self.next_task()
-            self._restart()
-            return
-        for name in ('parameters', 'trajectory', 'structure'):
-            self.out(f'{name}.{label}', node.outputs[f'output_{name}'])
-        before, after = (
-            cell.get_cell_volume() for cell in (self.ctx.structure, node.outputs.output_structure)
-        )
-        change = after / before - 1
-        self.ctx.structure = node.outputs.output_structure
-        self.ctx.repeat += 1
-        self.report(f'{label}: volume {after:.3f} angstrom^3, changed by {100 * change:+.3f} %')
-        converged = abs(change) < self.inputs.volume_tolerance.value
-        if converged or self.ctx.repeat >= self.inputs.max_repeats.value:
-            self.next_task()
-            self._restart()
+from aiida_mlip_ins.workflows.pw_pressure_lane import PwPressureLaneWorkChain
 
 
 class PwPressureScanWorkChain(WorkChain):
@@ -127,11 +45,8 @@ class PwPressureScanWorkChain(WorkChain):
     def define(cls, spec: ProcessSpec) -> None:
         """Declare inputs, outline and outputs."""
         super().define(spec)
+        define_scan(spec)
         # fmt: off
-        spec.input('structure', valid_type=orm.StructureData, validator=validate_structure,
-                   help='Crystal (lengths in angstrom).')
-        spec.input('pressures', valid_type=orm.List, validator=validate_pressures,
-                   help='Pressures in GPa, ascending.')
         spec.expose_inputs(PwBaseWorkChain, 'base', exclude=PW_EXCLUDED)
         spec.inputs['base']['pw']['code'].validator = validate_pw_code
         spec.input('kpoints_distance', valid_type=orm.Float, validator=validate_positive,
@@ -151,11 +66,6 @@ class PwPressureScanWorkChain(WorkChain):
             cls.inspect_lanes,
             cls.results,
         )
-        spec.output_namespace('structures', valid_type=orm.StructureData, dynamic=True,
-                              required=False,
-                              help='`pressure_i`: relaxed crystal at the i-th pressure.')
-        spec.output('results', valid_type=orm.Dict, required=False,
-                    help='`pressures`: a row each (GPa, angstrom, angstrom^3, eV, eV/angstrom).')
         spec.exit_code(401, 'ERROR_PRESSURES_FAILED',
                        message='No relaxed crystal at {pressures}: {cause}')
         spec.exit_code(402, 'ERROR_LANE_FAILED',
@@ -291,21 +201,6 @@ class PwPressureScanWorkChain(WorkChain):
         if moving:
             return self.exit_codes.ERROR_NOT_CONVERGED.format(pressures=gpa(moving))
         return None
-
-
-def gpa(pressures: list[float]) -> str:
-    """Return pressures as text."""
-    return ', '.join(f'{pressure:g}' for pressure in pressures) + ' GPa'
-
-
-def validate_structure(value: orm.StructureData, _: Any) -> str | None:
-    """Refuse crystals that pw.x cannot be run on; hydrogen is not asked for."""
-    return '\n'.join(structure_problems(value, require_hydrogen=False)) or None
-
-
-def validate_pressures(value: orm.List, _: Any) -> str | None:
-    """Refuse negative, unordered or repeated pressures."""
-    return '\n'.join(pressure_problems(value.get_list())) or None
 
 
 def validate_inputs(value: Mapping[str, Any], _: Any) -> str | None:

@@ -18,8 +18,10 @@ from aiida_mlip_ins.data.structure import structure_problems
 from aiida_mlip_ins.science.relaxation import RelaxationSettings
 from aiida_mlip_ins.science.settings import problems
 from aiida_mlip_ins.science.structure import pressure_problems
+from aiida_mlip_ins.science.text import shortened
+from aiida_mlip_ins.workflows.frame_inputs import frame_contact_problems
+from aiida_mlip_ins.workflows.pressures import define_scan, gpa
 from aiida_mlip_ins.workflows.protocols import load_protocol
-from aiida_mlip_ins.workflows.pw_pressure_scan import gpa, validate_pressures, validate_structure
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
 
@@ -42,18 +44,7 @@ class PwQuadraticScanWorkChain(WorkChain):
     def define(cls, spec: ProcessSpec) -> None:
         """Declare inputs, outline and outputs."""
         super().define(spec)
-        spec.input(
-            'structure',
-            valid_type=orm.StructureData,
-            validator=validate_structure,
-            help='Crystal (lengths in angstrom).',
-        )
-        spec.input(
-            'pressures',
-            valid_type=orm.List,
-            validator=validate_pressures,
-            help='Pressures in GPa, ascending.',
-        )
+        define_scan(spec)
         spec.input(
             'relaxation',
             valid_type=orm.Dict,
@@ -69,19 +60,6 @@ class PwQuadraticScanWorkChain(WorkChain):
             ),
             cls.results,
         )
-        spec.output_namespace(
-            'structures',
-            valid_type=orm.StructureData,
-            dynamic=True,
-            required=False,
-            help='`pressure_i`: relaxed crystal at the i-th pressure.',
-        )
-        spec.output(
-            'results',
-            valid_type=orm.Dict,
-            required=False,
-            help='`pressures`: a row each (GPa, angstrom, angstrom^3, eV, eV/angstrom).',
-        )
         spec.output(
             'dataset',
             valid_type=DatasetData,
@@ -94,6 +72,12 @@ class PwQuadraticScanWorkChain(WorkChain):
             'ERROR_NOT_CONVERGED',
             message='Not relaxed at {pressures} after the allowed number of rounds; the '
             'last cells are in the outputs.',
+        )
+        spec.exit_code(
+            404,
+            'ERROR_UNREASONABLE_CELL',
+            message='The fit asks for a cell in which atoms overlap ({cause}): start from a better '
+            'structure, or relax with PwPressureScanWorkChain.',
         )
 
     @classmethod
@@ -145,10 +129,15 @@ class PwQuadraticScanWorkChain(WorkChain):
         """Whether another round is needed and allowed."""
         return self.ctx.frames is not None and len(self.ctx.datasets) < self.ctx.limit
 
-    def run_reference(self) -> ToContext:
+    def run_reference(self) -> ToContext | ExitCode:
         """Label the frames of the round."""
+        problems = frame_contact_problems(self.ctx.frames)
+        if problems:
+            self._attach()
+            return self.exit_codes.ERROR_UNREASONABLE_CELL.format(cause=shortened(problems))
         inputs = self.exposed_inputs(ReferenceWorkChain, 'reference')
         inputs['frames'] = self.ctx.frames
+        inputs.setdefault('crystal', self.inputs.structure)
         # Every frame of a round is needed for the next.
         inputs['allowed_failure_fraction'] = orm.Float(0.0)
         inputs['metadata'] = {'call_link_label': f'round_{len(self.ctx.datasets)}'}

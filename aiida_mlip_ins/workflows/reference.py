@@ -20,9 +20,14 @@ from aiida_mlip_ins.calculations.functions.frames import (
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.structure import structure_problems
 from aiida_mlip_ins.science.dataset import label_problems
-from aiida_mlip_ins.science.scheduling import divided, kpoint_meshes, relative_cost
-from aiida_mlip_ins.science.structure import contact_problems
+from aiida_mlip_ins.science.scheduling import divided, relative_cost
 from aiida_mlip_ins.science.text import shortened
+from aiida_mlip_ins.workflows.frame_inputs import (
+    frame_contact_problems,
+    kpoint_problems,
+    meshes_of,
+    validate_frames,
+)
 from aiida_mlip_ins.workflows.lanes import (
     PW_EXCLUDED,
     PwLaneWorkChain,
@@ -99,6 +104,9 @@ class ReferenceWorkChain(WorkChain):
         spec.input('kpoints_distance', valid_type=orm.Float, validator=validate_positive,
                    help='Largest distance between k-points in 1/angstrom (with 2 pi); strained '
                         'copies of a cell share a mesh.')
+        spec.input('crystal', valid_type=orm.StructureData, required=False,
+                   help='Crystal (angstrom) that the frames are strained copies or supercells of: '
+                        'all sets of its frames have its k-points. Default: the first frame.')
         spec.input('max_concurrent', valid_type=orm.Int, validator=validate_positive,
                    help='Number of calculations that run side by side.')
         spec.input('allowed_failure_fraction', valid_type=orm.Float, validator=validate_fraction,
@@ -138,7 +146,8 @@ class ReferenceWorkChain(WorkChain):
         :param protocol: ``fast``, ``balanced`` or ``stringent``.
         :param overrides: values on top of those of ``protocols/reference.yaml``.
         :param options: ``metadata.options`` of every pw.x job (``resources``, ``withmpi``, ...).
-        :param structure: without ``frames``: the crystal that tells the elements.
+        :param structure: the crystal that the frames come from; without ``frames`` it tells the
+            elements as well.
         :raises ValueError: listing everything that is wrong with the arguments.
         """
         numbers = load_protocol('reference', protocol, overrides)
@@ -147,7 +156,7 @@ class ReferenceWorkChain(WorkChain):
         if frames is not None:
             elements = frames.elements
             problems += frame_contact_problems(frames)
-            problems += kpoint_problems(frames, numbers['kpoints_distance'])
+            problems += kpoint_problems(frames, numbers['kpoints_distance'], structure)
         elif structure is not None:
             elements = sorted(structure.get_symbols_set())
             problems += structure_problems(structure, require_hydrogen=False)
@@ -162,6 +171,8 @@ class ReferenceWorkChain(WorkChain):
         builder.base = base_inputs(node, family, elements, numbers, options)
         if frames is not None:
             builder.frames = frames
+        if structure is not None:
+            builder.crystal = structure
         builder.kpoints_distance = orm.Float(numbers['kpoints_distance'])
         builder.max_concurrent = orm.Int(numbers['max_concurrent'])
         builder.allowed_failure_fraction = orm.Float(numbers['allowed_failure_fraction'])
@@ -174,12 +185,15 @@ class ReferenceWorkChain(WorkChain):
     def setup(self) -> None:
         """Make a structure of each frame, find its k-points and divide the frames into lanes."""
         frames, distance = self.inputs.frames, self.inputs.kpoints_distance
+        crystal = {'crystal': self.inputs.crystal} if 'crystal' in self.inputs else {}
         self.ctx.structures = structures_from_frames(
             frames, metadata={'call_link_label': 'structures'}
         )
-        kpoints = kpoints_for_frames(frames, distance, metadata={'call_link_label': 'kpoints'})
+        kpoints = kpoints_for_frames(
+            frames, distance, **crystal, metadata={'call_link_label': 'kpoints'}
+        )
         atoms = frames.get_frames()
-        meshes = kpoint_meshes(atoms, distance.value)
+        meshes = meshes_of(frames, distance.value, self.inputs.get('crystal'))
         keys = [frame_key(index) for index in range(len(atoms))]
         self.ctx.kpoints = {k: kpoints[mesh_key(m)] for k, m in zip(keys, meshes, strict=True)}
         costs = {
@@ -258,29 +272,6 @@ def unusable(node: orm.WorkChainNode, number_of_atoms: int) -> str | None:
     return '; '.join(label_problems(number_of_atoms, energy, forces, stress)) or None
 
 
-def frame_contact_problems(frames: FramesData) -> list[str]:
-    """Return which frames have atoms that overlap."""
-    return [
-        f'frames: {index} ({frame.info["source"]}): {problem}'
-        for index, frame in enumerate(frames.get_frames())
-        for problem in contact_problems(frame)
-    ]
-
-
-def kpoint_problems(frames: FramesData, distance: float) -> list[str]:
-    """Return why the frames have no k-points in common, such as supercells that fold none."""
-    try:
-        kpoint_meshes(frames.get_frames(), distance)
-    except ValueError as error:
-        return [f'frames: {error}']
-    return []
-
-
-def validate_frames(value: FramesData, _: Any) -> str | None:
-    """Refuse frames with overlapping atoms."""
-    return '\n'.join(frame_contact_problems(value)) or None
-
-
 def validate_inputs(value: Mapping[str, Any], _: Any) -> str | None:
     """Refuse elements without a pseudopotential, and settings that give no forces."""
     found: list[str] = []
@@ -290,7 +281,7 @@ def validate_inputs(value: Mapping[str, Any], _: Any) -> str | None:
         found += pseudo_problems(value['base']['pw']['pseudos'], value['frames'].elements)
         distance = value['kpoints_distance'].value if 'kpoints_distance' in value else 0.0
         if distance > 0:
-            found += kpoint_problems(value['frames'], distance)
+            found += kpoint_problems(value['frames'], distance, value.get('crystal'))
     control = value['base']['pw']['parameters'].get_dict().get('CONTROL', {})
     if control.get('calculation') != 'scf':
         found.append("base.pw.parameters: CONTROL.calculation must be 'scf'")

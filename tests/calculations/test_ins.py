@@ -103,3 +103,12 @@ def test_a_code_for_something_else_is_refused(aiida_profile):
     other = code(plugin='quantumespresso.pw')
     with pytest.raises(ValueError, match=r'quantumespresso\.pw'):
         made.code = other
+
+
+def test_what_any_job_refuses_is_still_refused(aiida_profile):
+    made = builder()
+    made.metadata.options.resources = {
+        'num_machines': 1, 'num_mpiprocs_per_machine': 2, 'tot_num_mpiprocs': 3,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match='tot_num_mpiprocs'):
+        instantiate(made)

@@ -25,6 +25,8 @@ COMMANDS = [
     ['launch', 'phonons'],
     ['status'],
     ['report'],
+    ['import-spectrum'],
+    ['compare-spectra'],
 ]
 
 

@@ -139,7 +139,7 @@ def test_this_computer_is_made_and_found(aiida_profile_clean):
     computer = orm.load_computer('localhost')
     assert computer.is_configured
     assert computer.transport_type == 'core.local'
-    assert computer.get_minimum_job_poll_interval() <= 1.0
+    assert computer.get_minimum_job_poll_interval() <= 2.0
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 from aiida import orm
-from report.synthetic import PRESSURES, build_run
+from report.synthetic import build_run
+from report.synthetic_content import PRESSURES
 
 from aiida_mlip_ins.query.run import Run, _of_pressure
 from aiida_mlip_ins.query.summary import finite, summary

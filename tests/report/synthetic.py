@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import ase
 import ase.spacegroup
 import numpy as np
 from aiida import orm
-from aiida.common.links import LinkType
-from aiida.manage import get_manager
-from aiida.orm.entities import EntityTypes
-from aiida.plugins import DataFactory
 from aiida_phonopy.data import ForceConstantsData
+from report.recorder import Nodes, Recorder
+from report.synthetic_content import (
+    N_FRAMES,
+    PRESSURES,
+    SOURCES,
+    SPLITS,
+    drawn_modes,
+    engine_numbers,
+    intensities_of,
+    labelled_frame,
+    labels_of,
+    modes_node,
+    pw_numbers,
+    relaxed_row,
+    scaled_cell,
+    unlabelled,
+    upf_of,
+)
 
 from aiida_mlip_ins.calculations.functions.compare import _compare as comparison_of
 from aiida_mlip_ins.calculations.functions.compare import input_name
@@ -31,86 +42,7 @@ from aiida_mlip_ins.science import ins
 from aiida_mlip_ins.science.modes import Modes
 from aiida_mlip_ins.science.training_report import error_table
 
-PRESSURES = [0.0, 1.5]
-START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 SETTINGS = {'degeneracy_tolerance': 2.0, 'min_overlap': 0.5, 'shift_threshold': 0.5}
-N_FRAMES = 8
-SPLITS = ('train', 'train', 'train', 'train', 'train', 'valid', 'test', 'test')
-SOURCES = ('rattle', 'volume', 'rattle', 'strain', 'volume', 'rattle', 'rattle', 'volume')
-Nodes = Mapping[str, orm.Node]
-
-
-class Recorder:
-    """Makes process nodes as the engine would, on a clock of its own (s after ``START``)."""
-
-    def __init__(self) -> None:
-        self.times: dict[int, tuple[float, float]] = {}
-        self.computer = orm.Computer.collection.get_or_create(
-            label='synthetic', hostname='localhost', transport_type='core.local',
-            scheduler_type='core.direct', workdir='/tmp',
-        )[1].store()  # fmt: skip
-
-    def process(
-        self,
-        cls: type,
-        plugin: str,
-        label: str,
-        inputs: Nodes,
-        when: tuple[float, float],
-        caller: orm.ProcessNode | None = None,
-        link: str = 'CALL',
-        exit_status: int = 0,
-    ) -> Any:
-        """Return a stored process node that began and ended at the given times."""
-        work = issubclass(cls, orm.WorkflowNode)
-        keywords = {'computer': self.computer} if cls is orm.CalcJobNode else {}
-        node = cls(**keywords)
-        if plugin:
-            group = 'workflows' if work else 'calculations'
-            node.process_type = f'aiida.{group}:{plugin}'
-        node.set_process_label(label)
-        node.set_process_state('finished')
-        node.set_exit_status(exit_status)
-        node.base.attributes.set('version', {'core': '2.9.4', 'plugin': '0.1.0'})
-        if cls is orm.CalcJobNode:
-            node.set_options({'resources': {'num_machines': 1}})
-        for name, value in inputs.items():
-            kind = LinkType.INPUT_WORK if work else LinkType.INPUT_CALC
-            node.base.links.add_incoming(value, kind, name.replace('.', '__'))
-        if caller is not None:
-            kind = LinkType.CALL_WORK if work else LinkType.CALL_CALC
-            node.base.links.add_incoming(caller, kind, link)
-        node.store()
-        self.times[node.pk] = when
-        return node
-
-    def create(self, process: orm.ProcessNode, outputs: Nodes) -> None:
-        """Store nodes that a calculation made."""
-        for name, node in outputs.items():
-            node.base.links.add_incoming(process, LinkType.CREATE, name.replace('.', '__'))
-            node.store()
-
-    def give(self, process: orm.ProcessNode, outputs: Nodes) -> None:
-        """Link nodes that a workchain returned."""
-        for name, node in outputs.items():
-            node.base.links.add_incoming(process, LinkType.RETURN, name.replace('.', '__'))
-
-    def close(self) -> None:
-        """Seal the processes and give them their times, whatever the clock of this machine says."""
-        for pk in self.times:
-            orm.load_node(pk).seal()
-        backend = get_manager().get_profile_storage()
-        rows = [
-            {
-                'id': pk,
-                'ctime': START + timedelta(seconds=begin),
-                'mtime': START + timedelta(seconds=end),
-            }
-            for pk, (begin, end) in self.times.items()
-        ]
-        with backend.transaction():
-            backend.bulk_update(EntityTypes.NODE, rows)
-        backend.get_session().expire_all()
 
 
 def build_run(cached: bool = False, until: str = 'compare') -> orm.WorkChainNode:
@@ -138,8 +70,8 @@ def build_run(cached: bool = False, until: str = 'compare') -> orm.WorkChainNode
         orm.WorkChainNode, 'mlip_ins.high_pressure_ins', 'HighPressureInsWorkChain', inputs,
         (0.0, 1000.0), exit_status=statuses[until],
     )  # fmt: skip
-    cells = [_cell(brucite, 1.0 - 0.025 * p / 1.5) for p in PRESSURES]
-    upfs = {element: _upf(element) for element in ('H', 'Mg', 'O')}
+    cells = [scaled_cell(brucite, 1.0 - 0.025 * p / 1.5) for p in PRESSURES]
+    upfs = {element: upf_of(element) for element in ('H', 'Mg', 'O')}
     dft = _pw_scan(recorder, run, inputs, upfs, cells)
     dataset = _reference(recorder, run, dft, upfs, cells)
     if until != 'reference':
@@ -167,7 +99,7 @@ def _pw_scan(
     for index, cell in enumerate(cells):
         job = _pw_job(recorder, scan, inputs['structure'], upfs, 'vc-relax', (2.0, 190.0), 180.0)
         structures[f'pressure_{index}'] = to_structure(cell)
-        parameters[f'parameters_{index}_0'] = _pw_numbers(180.0)
+        parameters[f'parameters_{index}_0'] = pw_numbers(180.0)
         recorder.create(
             job,
             {
@@ -178,7 +110,7 @@ def _pw_scan(
     collect = recorder.process(
         orm.CalcFunctionNode, '', 'collect_pressure_scan', parameters, (191.0, 192.0), scan
     )
-    results = orm.Dict({'pressures': [_relaxed(i, cells[i], 0.0) for i in range(len(cells))]})
+    results = orm.Dict({'pressures': [relaxed_row(i, cells[i], 0.0) for i in range(len(cells))]})
     recorder.create(collect, {'results': results})
     returned = {f'structures.{key}': node for key, node in structures.items()}
     recorder.give(scan, {'results': results, **returned})
@@ -194,8 +126,8 @@ def _reference(
     choose = recorder.process(
         orm.CalcFunctionNode, '', 'targeted_configurations', dft, (200.0, 201.0), run
     )
-    frames = [_frame(cells[index % 2], index, rng) for index in range(N_FRAMES)]
-    configurations = FramesData.from_frames([_unlabelled(frame) for frame in frames])
+    frames = [labelled_frame(cells[index % 2], index, rng) for index in range(N_FRAMES)]
+    configurations = FramesData.from_frames([unlabelled(frame) for frame in frames])
     recorder.create(choose, {'result': configurations})
     reference = recorder.process(
         orm.WorkChainNode, 'mlip_ins.reference', 'ReferenceWorkChain', {'frames': configurations},
@@ -211,7 +143,7 @@ def _reference(
         recorder.create(split, {f'frame_{index:04d}': structure})
         begin = 205.0 + 95.0 * (index // 2)
         job = _pw_job(recorder, reference, structure, upfs, 'scf', (begin, begin + 94.0), 85.0)
-        parameters = _pw_numbers(85.0, frame.info['REF_energy'])
+        parameters = pw_numbers(85.0, frame.info['REF_energy'])
         recorder.create(job, {'output_parameters': parameters})
         numbers[f'parameters_{index:04d}'] = parameters
     collect = recorder.process(
@@ -265,9 +197,9 @@ def _training(recorder: Recorder, run: orm.Node, dataset: DatasetData) -> MaceMo
             'trained',
         ),
         'learning_curve': curve,
-        'errors': orm.Dict(error_table(SPLITS, SOURCES, *map(_labels, (truth, predicted)))),
+        'errors': orm.Dict(error_table(SPLITS, SOURCES, *map(labels_of, (truth, predicted)))),
         'predictions': DatasetData.from_frames(predicted, 'mace synthetic'),
-        'results': _engine_numbers(230.0, 2.5),
+        'results': engine_numbers(230.0, 2.5),
     }  # fmt: skip
     recorder.create(job, outputs)
     recorder.give(run, {f'training.{name}': node for name, node in outputs.items()})
@@ -288,9 +220,9 @@ def _after_training(
         orm.CalcJobNode, 'mlip_ins.mace_relax', 'MaceRelaxCalculation',
         {'model': model, **inputs}, (852.0, 879.0), scan, 'relax',
     )  # fmt: skip
-    relaxed = [_cell(cell, 1.003) for cell in cells]
-    results = _engine_numbers(20.0, 0.9)
-    results['pressures'] = [_relaxed(i, cell, 0.02) for i, cell in enumerate(relaxed)]
+    relaxed = [scaled_cell(cell, 1.003) for cell in cells]
+    results = engine_numbers(20.0, 0.9)
+    results['pressures'] = [relaxed_row(i, cell, 0.02) for i, cell in enumerate(relaxed)]
     structures = {f'structures.pressure_{i}': to_structure(c) for i, c in enumerate(relaxed)}
     recorder.create(relax, {**structures, 'results': results})
     recorder.give(scan, {**structures, 'results': results})
@@ -298,12 +230,12 @@ def _after_training(
     compared: dict[str, orm.Node] = {}
     for index, (own, reference) in enumerate(zip(relaxed, cells, strict=True)):
         key = f'pressure_{index}'
-        modes = _modes(reference, PRESSURES[index], 1.0)
+        modes = drawn_modes(reference, PRESSURES[index], 1.0)
         node = _pw_phonons(recorder, run, dft[key], modes, key, 605.0 + 100 * index)
         recorder.give(run, {f'pw.modes.{key}': node})
         compared[input_name('pw', 'modes', key)] = node
         compared[input_name('pw', 'structures', key)] = dft[key]
-        modes = _modes(own, PRESSURES[index], 1.015)
+        modes = drawn_modes(own, PRESSURES[index], 1.015)
         structure = structures[f'structures.{key}']
         node, constants, lowest = _mace_phonons(recorder, run, structure, model, modes, key)
         compared[input_name('mace', 'modes', key)] = node
@@ -321,14 +253,14 @@ def _pw_phonons(
         orm.WorkChainNode, 'mlip_ins.pw_phonons', 'PwPhononsWorkChain', {'structure': structure},
         (begin, begin + 95.0), run, f'pw_phonons_{key}',
     )  # fmt: skip
-    job = _pw_job(recorder, work, structure, {'H': _upf('H')}, 'scf', (begin, begin + 90.0), 80.0)
-    numbers = _pw_numbers(80.0)
+    job = _pw_job(recorder, work, structure, {'H': upf_of('H')}, 'scf', (begin, begin + 90.0), 80.0)
+    numbers = pw_numbers(80.0)
     recorder.create(job, {'output_parameters': numbers})
     fit = recorder.process(
         orm.CalcFunctionNode, '', 'force_constants', {'parameters_0000': numbers},
         (begin + 91.0, begin + 92.0), work,
     )  # fmt: skip
-    node = _modes_node(modes)
+    node = modes_node(modes)
     recorder.create(fit, {'modes': node})
     recorder.give(work, {'modes': node})
     return node
@@ -355,14 +287,14 @@ def _mace_phonons(
     cell.info |= {'REF_energy': -2000.0, 'index': 0}
     cell.arrays['REF_forces'] = np.zeros((len(cell), 3))
     dataset = DatasetData.from_frames([cell], 'mace synthetic')
-    recorder.create(job, {'dataset': dataset, 'results': _engine_numbers(30.0, 1.1)})
+    recorder.create(job, {'dataset': dataset, 'results': engine_numbers(30.0, 1.1)})
     fit = recorder.process(
         orm.CalcFunctionNode, '', 'make_force_constants', {'dataset': dataset}, (921.0, 925.0), work
     )
     constants = ForceConstantsData(structure=structure, supercell_matrix=[1, 1, 1])
     count = len(modes.symbols)
     constants.set_force_constants(np.einsum('ij,ab->ijab', np.eye(count), np.eye(3)))
-    node = _modes_node(modes)
+    node = modes_node(modes)
     lowest = orm.Dict({'min_frequency_per_cm': 3.2, 'imaginary': False, 'n_imaginary': 0})
     recorder.create(fit, {'force_constants': constants, 'modes': node, 'summary': lowest})
     outputs = {'force_constants': constants, 'modes': node}
@@ -386,7 +318,7 @@ def _ins(
         {'force_constants': constants, 'parameters': settings}, (932.0, 960.0), work, 'ins',
     )  # fmt: skip
     intensities = intensities_of(modes, PRESSURES[index])
-    recorder.create(job, {'intensities': intensities, 'results': _engine_numbers(20.0, 0.7)})
+    recorder.create(job, {'intensities': intensities, 'results': engine_numbers(20.0, 0.7)})
     group = recorder.process(
         orm.CalcFunctionNode, '', 'group_intensities', {'intensities': intensities},
         (961.0, 962.0), work, 'group',
@@ -403,25 +335,6 @@ def _ins(
     recorder.give(work, {'intensities': intensities, 'grouped': grouped, 'spectrum': spectrum})
     recorder.give(run, {f'intensities.{key}': intensities, f'spectra.{key}': spectrum})
     return spectrum
-
-
-def intensities_of(modes: Modes, pressure: float) -> InsSpectrumData:
-    """Return gaussians at the frequencies of the modes, and at their sums for order 2."""
-    edges = np.arange(0.0, 4001.0, 4.0)
-    centres = (edges[1:] + edges[:-1]) / 2
-    rows = ins.describe_rows(modes.symbols, (1, 2), ('forward', 'backward'))
-    intensity = np.zeros((len(rows), len(centres)))
-    optical = modes.frequencies[modes.optical()]
-    for number, row in enumerate(rows):
-        strength = 80.0 if row['element'] == 'H' else 4.0
-        places = optical if row['order'] == 1 else np.add.outer(optical[:6], optical[:6]).ravel()
-        for place in places:
-            width = 3.0 + 0.01 * place
-            peak = np.exp(-((centres - place) ** 2) / (2 * width**2)) / width
-            intensity[number] += strength / row['order'] ** 3 / (1 + place / 1000) * peak
-    return InsSpectrumData.from_arrays(
-        edges, intensity, rows, 'intensities', 10.0, 'TOSCA', pressure_gpa=pressure
-    )
 
 
 def _compare(recorder: Recorder, run: orm.Node, compared: Nodes) -> None:
@@ -447,129 +360,3 @@ def _pw_job(
     return recorder.process(
         orm.CalcJobNode, 'quantumespresso.pw', 'PwCalculation', inputs, when, caller
     )
-
-
-def _pw_numbers(seconds: float, energy: float = -2000.0) -> orm.Dict:
-    return orm.Dict(
-        {
-            'energy': energy, 'wall_time_seconds': seconds, 'creator_version': '7.2',
-            'estimated_ram_total': 180.0, 'estimated_ram_total_units': 'MB',
-        }
-    )  # fmt: skip
-
-
-def _engine_numbers(seconds: float, memory: float) -> orm.Dict:
-    return orm.Dict(
-        {
-            'timing': {'import': 5.0, 'total': seconds},
-            'peak_memory_gb': memory,
-            'versions': {'python': '3.11.2', 'mace-torch': '0.3.16'},
-        }
-    )
-
-
-def _upf(element: str) -> orm.Node:
-    content = f'<UPF version="2.0.1"><PP_HEADER element="{element}" z_valence="1.0"/></UPF>'
-    upf = DataFactory('pseudo.upf')
-    return upf.get_or_create(io.BytesIO(content.encode()), filename=f'{element}.upf').store()
-
-
-def _cell(atoms: ase.Atoms, volume: float) -> ase.Atoms:
-    scaled = atoms.copy()
-    scaled.set_cell(atoms.cell * volume ** (1 / 3), scale_atoms=True)
-    return scaled
-
-
-def _relaxed(index: int, atoms: ase.Atoms, energy: float) -> dict[str, Any]:
-    return {
-        'index': index, 'pressure_gpa': PRESSURES[index], 'energy_ev': -2000.0 + energy,
-        'volume_angstrom3': float(atoms.get_volume()), 'converged': True,
-    }  # fmt: skip
-
-
-def _frame(cell: ase.Atoms, index: int, rng: np.random.Generator) -> ase.Atoms:
-    frame = cell.copy()
-    frame.positions += 0.03 * rng.standard_normal((len(cell), 3))
-    frame.info = {
-        'source': SOURCES[index], 'split': SPLITS[index], 'index': index,
-        'REF_energy': -2000.0 + 0.05 * float(rng.standard_normal()),
-        'REF_stress': 0.01 * rng.standard_normal(6),
-    }  # fmt: skip
-    frame.arrays['REF_forces'] = rng.standard_normal((len(cell), 3))
-    return frame
-
-
-def _unlabelled(frame: ase.Atoms) -> ase.Atoms:
-    plain = ase.Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=True)
-    plain.info = {key: frame.info[key] for key in ('source', 'split')}
-    return plain
-
-
-def _labels(frames: list[ase.Atoms]) -> list[dict[str, Any]]:
-    return [
-        {
-            'energy': frame.info['REF_energy'],
-            'forces': frame.arrays['REF_forces'],
-            'stress': frame.info['REF_stress'],
-        }
-        for frame in frames
-    ]
-
-
-def _modes(cell: ase.Atoms, pressure: float, factor: float) -> Modes:
-    """Brucite's modes drawn by hand: units against each other, librations, stretches."""
-    symbols = tuple(cell.get_chemical_symbols())
-    masses = cell.get_masses()
-    mg = symbols.index('Mg')
-    oxygens = [i for i, s in enumerate(symbols) if s == 'O']
-    hydrogens = [
-        min((i for i, s in enumerate(symbols) if s == 'H'),
-            key=lambda h, o=o: cell.get_distance(o, h, mic=True))
-        for o in oxygens
-    ]  # fmt: skip
-    groups = [[mg], *([o, h] for o, h in zip(oxygens, hydrogens, strict=True))]
-    patterns: list[tuple[float, float, np.ndarray]] = []
-
-    def add(frequency: float, slope: float, moves: dict[int, np.ndarray]) -> None:
-        pattern = np.zeros((len(symbols), 3))
-        for atom, move in moves.items():
-            pattern[atom] = np.sqrt(masses[atom]) * move
-        patterns.append((frequency, slope, pattern))
-
-    axes = np.eye(3)
-    for axis in axes:
-        add(0.0, 0.0, dict.fromkeys(range(len(symbols)), axis))
-    weights = [masses[group].sum() for group in groups]
-    for number, axis in enumerate(axes):
-        add(275.0 + 65 * (number == 2), 9.0, {a: s * axis for g, s in ((1, 1.0), (2, -1.0))
-                                              for a in groups[g]})  # fmt: skip
-        add(384.0 + 70 * (number == 2), 12.0,
-            {a: (axis if g else -axis * (weights[1] + weights[2]) / weights[0])
-             for g in range(3) for a in groups[g]})  # fmt: skip
-    in_phase, against = (497.0, 3815.0, -9.0), (755.0, 3769.0, -6.0)
-    for sign, (libration, stretch, slope) in ((1, in_phase), (-1, against)):
-        for number, axis in enumerate(axes):
-            moves = {}
-            for pair, (o, h) in enumerate(zip(oxygens, hydrogens, strict=True)):
-                factor_pair = sign if pair else 1.0
-                moves[h] = factor_pair * axis
-                moves[o] = -factor_pair * axis * masses[h] / masses[o]
-            add(stretch if number == 2 else libration, slope if number == 2 else 6.0, moves)
-    patterns.sort(key=lambda p: p[0])
-    vectors, _ = np.linalg.qr(np.array([p[2].ravel() for p in patterns]).T)
-    frequencies = np.array([factor * f + s * pressure / 1.5 for f, s, _ in patterns])
-    return Modes(
-        frequencies, vectors.T.reshape(len(patterns), -1, 3), symbols, masses,
-        np.array(cell.cell), cell.positions,
-    )  # fmt: skip
-
-
-def _modes_node(modes: Modes) -> orm.ArrayData:
-    node = orm.ArrayData()
-    node.set_array('frequencies', modes.frequencies)
-    node.set_array('eigenvectors', modes.eigenvectors)
-    node.set_array('masses', modes.masses)
-    node.set_array('cell', modes.cell)
-    node.set_array('positions', modes.positions)
-    node.base.attributes.set('symbols', list(modes.symbols))
-    return node

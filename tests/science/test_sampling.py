@@ -238,6 +238,49 @@ def test_displaced_frames_give_the_force_constants_of_a_spring():
     assert {f.info['source'] for f in frames} == {'displaced'}
 
 
+def test_separate_frames_move_one_kind_of_coordinate_each(by_pressure):
+    options = {
+        'count': 6, 'pressures': [0.0, 1.5], 'strain': 0.0,
+        'heavy': 0.02, 'tilt': 0.06, 'stretch': 0.02, 'scales': [1.0, 1.0, 1.0, 0.5],
+    }  # fmt: skip
+    frames = sampling.targeted_set(by_pressure, {'separate': options}, seed=3)
+    for index, frame in enumerate(frames):
+        kind = ('heavy', 'tilt', 'stretch')[index % 3]
+        parent = sampling.along_pressure(by_pressure, frame.info['pressure'])
+        moves = frame.positions - parent.positions
+        bonds = np.array([frame.positions[i + 2] - frame.positions[i] for i in (1, 2)])
+        rest = np.array([parent.positions[i + 2] - parent.positions[i] for i in (1, 2)])
+        longer = np.linalg.norm(bonds, axis=1) - np.linalg.norm(rest, axis=1)
+        turned = np.linalg.norm((bonds - rest)[:, :2], axis=1)
+        assert (np.abs(moves[:3]).max() > 1e-3) == (kind == 'heavy')
+        assert (np.abs(longer).max() > 1e-4) == (kind == 'stretch')
+        assert (turned.max() > 1e-3) == (kind == 'tilt')
+    only_tilt = sampling.targeted_set(
+        by_pressure, {'separate': {**options, 'heavy': 0.0, 'stretch': 0.0}}, seed=3
+    )
+    assert all(frame.info['heavy'] == 0.0 < frame.info['tilt'] for frame in only_tilt)
+
+
+def test_a_swing_turns_all_bonds_the_same_way(by_pressure):
+    options = {
+        'count': 2, 'pressures': [0.0, 1.5], 'strain': 0.0,
+        'heavy': 0.0, 'tilt': 0.0, 'swing': 0.06, 'stretch': 0.0,
+    }  # fmt: skip
+    for frame in sampling.targeted_set(by_pressure, {'separate': options}, seed=3):
+        parent = sampling.along_pressure(by_pressure, frame.info['pressure'])
+        one, two = (frame.positions - parent.positions)[3:, :2]
+        assert np.linalg.norm(one) > 0.005
+        np.testing.assert_allclose(one, two, atol=1e-9)
+
+
+def test_frames_of_a_section_can_count_more_or_less(by_pressure):
+    weighted = copy.deepcopy(SETTINGS)
+    weighted['supercell']['weight'] = 0.1
+    for frame in sampling.targeted_set(by_pressure, weighted, seed=7):
+        expected = 0.1 if frame.info['source'] == 'supercell' else None
+        assert frame.info.get('config_weight') == expected
+
+
 def test_hydrogens_can_be_moved_to_a_known_bond_length():
     moved = sampling.with_bond_lengths(brucite(), {'O': 0.97, 'C': 1.1})
     np.testing.assert_allclose(moved.get_distance(1, 3), 0.97)

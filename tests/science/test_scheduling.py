@@ -90,3 +90,16 @@ def test_a_supercell_onto_which_the_mesh_does_not_fold_is_refused(brucite):
 def _with_source(frame):
     frame.info['source'] = 'supercell'
     return frame
+
+
+def test_the_crystal_decides_for_all_sets_of_its_frames(brucite):
+    distance = 0.9
+    small = brucite.copy()
+    small.set_cell(0.97 * brucite.cell, scale_atoms=True)
+    # just above an edge of the distance, where a strained copy alone has another mesh
+    edge = 2 * np.pi * np.linalg.norm(np.linalg.inv(brucite.cell), axis=0)[2] / 2 * 1.001
+    assert scheduling.kpoint_meshes([small], edge) != scheduling.kpoint_meshes([brucite], edge)
+    assert scheduling.kpoint_meshes([small], edge, brucite) == scheduling.kpoint_meshes(
+        [brucite], edge
+    )
+    assert scheduling.kpoint_meshes([], distance, brucite) == []

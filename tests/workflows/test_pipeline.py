@@ -11,7 +11,7 @@ from aiida.manage import get_manager
 
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
-from aiida_mlip_ins.workflows.pipeline_builder import input_problems
+from aiida_mlip_ins.workflows.pipeline_checks import input_problems
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS
 
 PRESSURES = [0.0, 1.5]

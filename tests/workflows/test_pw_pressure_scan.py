@@ -8,11 +8,8 @@ from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 from ase.build import bulk
 
 from aiida_mlip_ins.data.structure import to_structure
-from aiida_mlip_ins.workflows.pw_pressure_scan import (
-    FINAL_SCF,
-    PwPressureLaneWorkChain,
-    PwPressureScanWorkChain,
-)
+from aiida_mlip_ins.workflows.pw_pressure_lane import FINAL_SCF, PwPressureLaneWorkChain
+from aiida_mlip_ins.workflows.pw_pressure_scan import PwPressureScanWorkChain
 
 pytestmark = pytest.mark.usefixtures('aiida_profile')
 FAMILY = {'pseudo_family': 'fake/family'}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
-from aiida.engine import calcfunction
+from aiida.engine import ExitCode, calcfunction
 from ase import Atoms
 
 from aiida_mlip_ins.data.frames import FramesData
@@ -22,7 +22,7 @@ def frame_key(index: int) -> str:
 @calcfunction
 def targeted_configurations(
     settings: orm.Dict, seed: orm.Int, pressures: orm.List, **structures: orm.StructureData
-) -> FramesData:
+) -> FramesData | ExitCode:
     """Compose the frames to be labelled from structures relaxed at each pressure.
 
     :param settings: the sections of ``science.sampling.SETTINGS``, and ``splits``: share of each
@@ -30,7 +30,8 @@ def targeted_configurations(
     :param seed: of all random numbers.
     :param pressures: in GPa.
     :param structures: ``pressure_i`` relaxed at the i-th pressure.
-    :return: the frames; ``info['split']`` names the split of each.
+    :return: the frames, ``info['split']`` naming the split of each; an exit code with the reason if
+        atoms come too close.
     """
     sections = settings.get_dict()
     fractions = sections.pop('splits', {})
@@ -38,7 +39,10 @@ def targeted_configurations(
         float(pressure): to_atoms(structures[f'pressure_{index}'])
         for index, pressure in enumerate(pressures.get_list())
     }
-    frames = targeted_set(cells, sections, seed.value)
+    try:
+        frames = targeted_set(cells, sections, seed.value)
+    except ValueError as error:
+        return ExitCode(400, str(error))
     for frame, split in zip(frames, assign_splits(frames, fractions, seed.value), strict=True):
         frame.info['split'] = split
     return FramesData.from_frames(frames)
@@ -65,12 +69,16 @@ def frames_from_structures(**structures: orm.StructureData) -> FramesData:
 
 
 @calcfunction
-def kpoints_for_frames(frames: FramesData, distance: orm.Float) -> dict[str, orm.KpointsData]:
+def kpoints_for_frames(
+    frames: FramesData, distance: orm.Float, crystal: orm.StructureData | None = None
+) -> dict[str, orm.KpointsData]:
     """Return the k-point meshes that the frames need, each once, under ``mesh_3_3_2`` and so on.
 
     :param distance: largest distance between k-points in 1/angstrom (with the factor 2 pi).
+    :param crystal: whose mesh strained copies and supercells of it share.
     """
-    meshes = sorted(set(kpoint_meshes(frames.get_frames(), distance.value)))
+    cell = None if crystal is None else to_atoms(crystal)
+    meshes = sorted(set(kpoint_meshes(frames.get_frames(), distance.value, cell)))
     return {mesh_key(mesh): _kpoints(mesh) for mesh in meshes}
 
 

@@ -149,25 +149,34 @@ def rattled(atoms: Atoms, sigma: float, count: int, seed: int) -> list[Atoms]:
 
 
 def bond_rattled(
-    atoms: Atoms, heavy: float, tilt: float, stretch: float, count: int, seed: int
+    atoms: Atoms,
+    heavy: float,
+    tilt: float,
+    stretch: float,
+    count: int,
+    seed: int,
+    swing: float = 0.0,
 ) -> list[Atoms]:
     """Rattle that treats X-H bonds as stiff sticks.
 
     Other atoms move by `heavy` (angstrom, width per coordinate); a bonded hydrogen follows its
     parent, turns about it by `tilt` (angstrom at the hydrogen, per perpendicular direction, bond
-    length kept) and stretches by `stretch`. Widths in the ratio of the thermal amplitudes make
-    the forces of stiff and soft coordinates comparable.
+    length kept) and stretches by `stretch`; `swing` turns all bonds the same way. Widths in the
+    ratio of the thermal amplitudes make the forces of stiff and soft coordinates comparable.
     """
     rng = np.random.default_rng(seed)
     bonds = bonded_hydrogens(atoms)
     frames = []
     for _ in range(count):
-        new = _copy(atoms, 'rattle', **_inherit(atoms), heavy=heavy, tilt=tilt, stretch=stretch)
+        new = _copy(
+            atoms, 'rattle', **_inherit(atoms), heavy=heavy, tilt=tilt, swing=swing, stretch=stretch
+        )
         moves = rng.normal(0.0, heavy, (len(atoms), 3))
+        shared = rng.normal(0.0, swing, 3) if swing else np.zeros(3)
         for hydrogen, parent, vector in bonds:
             length = float(np.linalg.norm(vector))
             axis = vector / length
-            sideways = rng.normal(0.0, tilt, 3)
+            sideways = rng.normal(0.0, tilt, 3) + shared
             turned = vector + sideways - axis * (axis @ sideways)
             turned *= (length + rng.normal(0.0, stretch)) / np.linalg.norm(turned)
             moves[hydrogen] = moves[parent] + turned - vector

@@ -3,7 +3,10 @@
 Why these kinds (measured on brucite): relaxation moves only the totally symmetric coordinates, so
 symmetric frames (few k-points, cheap) decide volumes; curvature decides frequencies, so rattles are
 small and keep stiff X-H bonds nearly rigid while they turn, or the forces of the stretch would
-drown those of the soft lattice modes; two-cell supercells fold zone-boundary modes to Gamma.
+drown those of the soft lattice modes; in separate frames one kind of coordinate moves alone, so
+that the smallest forces, of turning bonds, are all that such a frame asks for (single displacements
+as phonopy has them move a hydrogen along and across its bond at once, and the stretch drowns the
+rest); supercells fold zone-boundary modes to Gamma.
 """
 
 from __future__ import annotations
@@ -68,11 +71,14 @@ SETTINGS: dict[str, frozenset[str]] = {
     'strain': _RATTLE,
     'supercell': _RATTLE | {'matrices'},
     'displaced': frozenset({'pressures', 'distance'}),
+    'separate': _RATTLE | {'swing'},
 }
 #: Sources of frames that are never held out.
-ALWAYS_TRAIN = frozenset({'path', 'displaced'})
-#: Keys that may be left out: tilts default to 0, scales to [1].
-OPTIONAL = frozenset({'scales', 'tilt'})
+ALWAYS_TRAIN = frozenset({'path', 'displaced', 'separate'})
+#: Amplitudes of which a frame of the section ``separate`` has one.
+KINDS = ('heavy', 'tilt', 'swing', 'stretch')
+#: Keys that may be left out: tilts and swings default to 0, scales to [1], the weight to 1.
+OPTIONAL = frozenset({'scales', 'tilt', 'swing', 'weight'})
 
 
 def targeted_set(
@@ -88,9 +94,11 @@ def targeted_set(
     ``strain``: the same with general strains, few because pw.x pays for them (a sheared cell has no
     shells of equal G vectors: 65 s a frame in place of 21 on brucite);
     ``supercell``: rattles of supercells, the ``matrices`` taken in turn;
-    ``displaced``: displacements by ``distance`` of single atoms, at each of ``pressures``.
-    The amplitudes of frame i are multiplied by ``scales[i % len(scales)]``.
-    ``strain`` is dimensionless, ``heavy``, ``tilt`` and ``stretch`` are widths in angstrom.
+    ``displaced``: displacements by ``distance`` of single atoms, at each of ``pressures``;
+    ``separate``: as ``rattle``, with one of :data:`KINDS` in turn, the others 0.
+    The amplitudes of frame i are multiplied by ``scales[i % len(scales)]``; ``weight`` multiplies
+    what the frames of a section count in the training.
+    ``strain`` is dimensionless, :data:`KINDS` are widths in angstrom (:func:`bond_rattled`).
     """
     problems = sampling_problems(settings)
     if problems:
@@ -100,19 +108,29 @@ def targeted_set(
         if section not in settings:
             continue
         options = settings[section]
-        if section == 'path':
-            frames += pressure_path(structures, options['pressures'])
-            continue
-        if section == 'displaced':
-            for cell in pressure_path(structures, options['pressures']):
-                frames += displaced(cell, options['distance'])
-            continue
-        # One stream per section: changing one section's count leaves the other frames alone.
-        rng = np.random.default_rng([seed, list(SETTINGS).index(section)])
-        for index in range(options['count']):
-            frames.append(_targeted_frame(structures, section, options, index, rng))
+        made = _section_frames(structures, section, options, seed)
+        if 'weight' in options:
+            for frame in made:
+                frame.info['config_weight'] = float(options['weight'])
+        frames += made
     refuse_overlaps(frames)
     return without_duplicates(frames)
+
+
+def _section_frames(
+    structures: Mapping[float, Atoms], section: str, options: Mapping[str, Any], seed: int
+) -> list[Atoms]:
+    if section == 'path':
+        return pressure_path(structures, options['pressures'])
+    if section == 'displaced':
+        cells = pressure_path(structures, options['pressures'])
+        return [frame for cell in cells for frame in displaced(cell, options['distance'])]
+    # One stream per section: changing one section's count leaves the other frames alone.
+    rng = np.random.default_rng([seed, list(SETTINGS).index(section)])
+    return [
+        _targeted_frame(structures, section, options, index, rng)
+        for index in range(options['count'])
+    ]
 
 
 def _targeted_frame(
@@ -135,14 +153,12 @@ def _targeted_frame(
     if section == 'supercell':
         matrices = options['matrices']
         base = supercells(base, [matrices[index % len(matrices)]])[0]
-    frame = bond_rattled(
-        base,
-        options['heavy'] * scale,
-        options.get('tilt', 0.0) * scale,
-        options['stretch'] * scale,
-        1,
-        rattle_seed,
-    )[0]
+    widths = {kind: options.get(kind, 0.0) * scale for kind in KINDS}
+    if section == 'separate':
+        moving = [kind for kind in KINDS if widths[kind]]
+        alone = moving[index % len(moving)] if moving else None
+        widths = {kind: width if kind == alone else 0.0 for kind, width in widths.items()}
+    frame = bond_rattled(base, **widths, count=1, seed=rattle_seed)[0]
     if section == 'symmetric':
         frame = symmetrized(frame, parent)
     frame.info.update(source=section, scale=scale)
@@ -156,7 +172,7 @@ def sampling_problems(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if section not in settings:
             continue
         options = settings[section]
-        problems += unknown_keys(options, allowed, f'sampling.{section}')
+        problems += unknown_keys(options, allowed | {'weight'}, f'sampling.{section}')
         missing = sorted(allowed - OPTIONAL - set(options))
         problems += [f"sampling.{section}: '{key}' is missing" for key in missing]
     return problems
@@ -169,8 +185,9 @@ def assign_splits(
 
     `fractions` gives the share of each split other than `train`, for example
     ``{'valid': 0.1, 'test': 0.15}``. Shares that do not come out even are carried from one source
-    to the next, so the totals are right to one frame. Frames of ``path`` and
-    ``displaced`` always train: the cells that relaxation must find, the curvatures of phonons.
+    to the next, so the totals are right to one frame. Frames of
+    :data:`ALWAYS_TRAIN` are not held out: the cells that relaxation must find, the curvatures of
+    phonons.
     """
     if min(fractions.values(), default=0.0) < 0 or sum(fractions.values()) >= 1:
         raise ValueError(f'fractions must be positive and sum to less than 1, not {fractions}')

@@ -22,12 +22,12 @@ PROTOCOLS = ('fast', 'balanced', 'stringent')
 
 OPEN = frozenset(
     {
-        'options', 'parameters_pw', 'mace_arguments', 'bond_lengths', 'arguments',
+        'options', 'parameters_pw', 'mace_arguments', 'bond_lengths', 'arguments', 'assignments',
         'banks', 'isotopes',
     }
 )  # fmt: skip
-"""Namespaces whose keys are a third party's, or names of the crystal's or the instrument's own:
-anything may be added below them."""
+"""Namespaces whose keys are a third party's, the user's, or names of the crystal's or the
+instrument's own: anything may be added below them."""
 
 
 @cache

@@ -1,0 +1,114 @@
+"""Figure of a measured spectrum with the simulation that describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from aiida_mlip_ins.report.style import BLACK, BLUE, GREY, PER_CM, VERMILLION, canvas
+from aiida_mlip_ins.science.agreement import Overlay
+
+LABELLED = 40
+"""Peaks beyond this number are no longer joined by lines: they would hide the spectra."""
+
+
+def agreement(rows: Sequence[Mapping[str, Any]], overlays: Sequence[Overlay], title: str) -> Figure:
+    """Return for each window the overlay with the fitted background, and the residual below it.
+
+    Measured peaks without a simulated one are marked above the curves, simulated ones without a
+    measured one below.
+
+    :param rows: metrics of each window, as ``agreement.compare`` returns them.
+    :param overlays: its curves.
+    """
+    count = len(overlays)
+    with canvas(
+        7.2, 0.8 + 3.6 * count, rows=2 * count, gridspec_kw={'height_ratios': (3, 1) * count}
+    ) as (figure, axes):
+        for index, (row, overlay) in enumerate(zip(rows, overlays, strict=True)):
+            top, rest = axes[2 * index], axes[2 * index + 1]
+            _overlay(top, row, overlay)
+            _residual(rest, overlay)
+            rest.sharex(top)
+            top.tick_params(labelbottom=False)
+        handles = {
+            label: handle
+            for axis in axes[::2]
+            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=3)
+        axes[-1].set_xlabel(f'energy transfer ({PER_CM})')
+        figure.suptitle(title, fontsize=10, fontweight='bold', x=0.01, ha='left')
+    return figure
+
+
+def _overlay(axis: Axes, row: Mapping[str, Any], overlay: Overlay) -> None:
+    """Draw both spectra, the background and the peaks without a partner."""
+    centres = (overlay.edges[1:] + overlay.edges[:-1]) / 2
+    measured, model, background = (
+        np.where(overlay.mask, np.nan, values)
+        for values in (overlay.measured, overlay.model, overlay.background)
+    )
+    axis.plot(centres, measured, color=BLACK, lw=1.0, label='measured')
+    axis.plot(centres, model, color=VERMILLION, lw=1.1, label='simulated, scaled')
+    axis.plot(centres, background, color=GREY, lw=1.0, ls='--', label='background')
+    low = float(np.nanmin([np.nanmin(measured), np.nanmin(model), np.nanmin(background)]))
+    high = float(np.nanmax([np.nanmax(measured), np.nanmax(model)]))
+    span = (high - low) or 1.0
+    for kind, height, marker, colour in (
+        ('missing', 1.06, 'v', BLACK),
+        ('extra', -0.06, '^', VERMILLION),
+    ):
+        places = [peak['position'] for peak in row['peaks'][kind]]
+        label = f'{kind} peak' if places else None
+        axis.plot(
+            places, np.full(len(places), low + height * span), marker, ms=4.5, color=colour,
+            mfc='none', label=label,
+        )  # fmt: skip
+    pairs = row['peaks']['matched']
+    if len(pairs) <= LABELLED:
+        for pair in pairs:
+            ends = [pair['reference']['position'], pair['other']['position']]
+            axis.plot(
+                ends, [high + 0.06 * span] * 2, color=BLUE, lw=1.6, solid_capstyle='butt',
+                label='matched peak with its shift',
+            )  # fmt: skip
+            axis.plot(ends[:1], [high + 0.06 * span], '|', color=BLUE, ms=6)
+    axis.set(
+        xlim=(overlay.edges[0], overlay.edges[-1]),
+        ylim=(low - 0.12 * span, high + 0.12 * span),
+        ylabel='intensity (arbitrary)',
+    )
+    axis.set_title(_words(row), fontsize=8.5, fontweight='normal')
+
+
+def _residual(axis: Axes, overlay: Overlay) -> None:
+    """Draw measured less described, over the band of the errors."""
+    centres = (overlay.edges[1:] + overlay.edges[:-1]) / 2
+    difference = np.where(overlay.mask, np.nan, overlay.measured - overlay.model)
+    if overlay.errors is not None:
+        axis.fill_between(
+            centres, -overlay.errors, overlay.errors, color=GREY, alpha=0.35, lw=0, step='mid'
+        )
+    axis.axhline(0, color=GREY, lw=0.7)
+    axis.plot(centres, difference, color=BLUE, lw=0.9)
+    axis.set_ylabel('residual')
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    """Return the metrics of a window in one line."""
+    low, high = row['window_per_cm']
+    parts = [f'{low:g}\u2013{high:g} {PER_CM}']
+    for key, name, form, unit in (
+        ('r_squared', '$R^2$ =', '.3f', ''),
+        ('wasserstein_per_cm', '$W_1$ =', '.1f', f' {PER_CM}'),
+        ('similarity', 'similarity', '.3f', ''),
+        ('reduced_chi_square', '$\\chi^2_\\nu$ =', '.3g', ''),
+    ):
+        if row.get(key) is not None:
+            parts.append(f'{name} {row[key]:{form}}{unit}')
+    return ',  '.join(parts)

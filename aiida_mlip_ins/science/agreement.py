@@ -1,0 +1,227 @@
+"""A measured spectrum against a simulated one, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aiida_mlip_ins.science.measured import MeasuredSpectrum, window_problems
+from aiida_mlip_ins.science.metrics import (
+    NO_BACKGROUND,
+    Fit,
+    chi_square,
+    fit,
+    r_squared,
+    similarity,
+    wasserstein,
+)
+from aiida_mlip_ins.science.peaks import assign, find_peaks, match_peaks
+from aiida_mlip_ins.science.rebinning import as_density, bin_edges, rebin
+from aiida_mlip_ins.science.settings import setting
+
+BASELINES = ('minimum', 'background', 'none')
+
+
+@dataclass(frozen=True)
+class AgreementSettings:
+    """How a measurement and a simulation are compared."""
+
+    windows: list[list[float]] = setting('Lower and upper end of each window.', '1/cm')
+    bin_width: float = setting('Width of the bins both are brought onto.', '1/cm', above=0.0)
+    background_degree: int = setting(
+        'Degree of the polynomial fitted with the scale; 0 is a constant, -1 none.',
+        minimum=NO_BACKGROUND,
+        maximum=8,
+    )
+    baseline: str = setting(
+        'What is taken off the measurement for the Wasserstein distance and the similarity: its '
+        'minimum over the window, the fitted background (what is negative then counts as zero), or '
+        'nothing.',
+        choices=BASELINES,
+    )
+    similarity_width: float = setting(
+        'Shift from which peaks have nothing in common.', '1/cm', above=0.0
+    )
+    peak_prominence: float = setting(
+        'Smallest prominence of a peak, as a share of the range of intensity in the window.',
+        above=0.0,
+        maximum=1.0,
+    )
+    peak_significance: float = setting(
+        'Smallest prominence of a measured peak in standard deviations.', minimum=0.0
+    )
+    peak_max_shift: float = setting('Peaks further apart are not the same.', '1/cm', above=0.0)
+    assignments: dict[str, float] = setting(
+        'Energy of each mode by name, for naming the simulated peaks; empty for none.', '1/cm'
+    )
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What a figure of one window shows: (n,) each on the bins between ``edges`` (n + 1, 1/cm)."""
+
+    edges: np.ndarray
+    measured: np.ndarray
+    errors: np.ndarray | None
+    model: np.ndarray
+    """Scaled simulation and background, by unweighted least squares."""
+    background: np.ndarray
+    mask: np.ndarray
+    """True where the measurement is not used."""
+
+
+def agreement_problems(
+    measured: MeasuredSpectrum, simulated: MeasuredSpectrum, settings: AgreementSettings
+) -> list[str]:
+    """Return why two spectra cannot be compared, an empty list if they can."""
+    found = window_problems(settings.windows, 'windows')
+    for name, spectrum in (('measured', measured), ('simulated', simulated)):
+        if len(spectrum.intensity) > 1:
+            found.append(
+                f'{name}: there are {len(spectrum.intensity)} spectra '
+                f'({", ".join(spectrum.labels[:4])}, ...); choose one or sum them first'
+            )
+    if found:
+        return found
+    for name, spectrum in (('measured', measured), ('simulated', simulated)):
+        low, high = spectrum.energy[0], spectrum.energy[-1]
+        for window in settings.windows:
+            if window[0] < low or window[1] > high:
+                found.append(
+                    f'{name}: the window from {window[0]:g} to {window[1]:g} 1/cm is not within '
+                    f'the spectrum, which goes from {low:g} to {high:g} 1/cm'
+                )
+    return found
+
+
+def compare(
+    measured: MeasuredSpectrum, simulated: MeasuredSpectrum, settings: AgreementSettings
+) -> tuple[list[dict[str, Any]], list[Overlay]]:
+    """Return the metrics of each window and what its figure shows.
+
+    Both are brought onto bins of one width. ``r_squared`` and ``scale``: unweighted least squares
+    with a polynomial background. ``chi_square`` and what belongs to it: weighted with the errors of
+    the measurement, ``None`` without them. ``wasserstein_per_cm`` and ``similarity``: shapes above
+    the baseline. ``peaks``: matched, missing (measured only) and extra (simulated only). A number
+    that is not defined is ``None``, and ``problems`` says why; masked bins are left out.
+
+    :raises ValueError: listing all problems of the input.
+    """
+    found = agreement_problems(measured, simulated, settings)
+    if found:
+        raise ValueError('\n'.join(found))
+    rows, overlays = [], []
+    for window in settings.windows:
+        row, overlay = _window(as_density(measured), as_density(simulated), window, settings)
+        rows.append(row)
+        overlays.append(overlay)
+    return rows, overlays
+
+
+class _Guard:
+    """Turns a number that is not defined into ``None`` and a sentence."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def __call__(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except ValueError as error:
+            self.problems.append(f'{name}: {error}')
+            return None
+
+
+def _window(
+    measured: MeasuredSpectrum,
+    simulated: MeasuredSpectrum,
+    window: list[float],
+    settings: AgreementSettings,
+) -> tuple[dict[str, Any], Overlay]:
+    """Return the metrics of one window and what its figure shows."""
+    edges = bin_edges(window[0], window[1], settings.bin_width)
+    first, second = rebin(measured, edges), rebin(simulated, edges)
+    mask = first.masked | second.masked
+    use = ~mask
+    if use.sum() < 3:
+        raise ValueError(f'windows: nothing unmasked between {window[0]:g} and {window[1]:g} 1/cm')
+    energy, one, other = first.centres[use], first.intensity[0][use], second.intensity[0][use]
+    errors = None if first.errors is None else first.errors[0]
+    degree, guard = settings.background_degree, _Guard()
+    fitted = guard('fit', fit, energy, one, other, degree) or Fit(
+        0.0, None, np.zeros_like(one), np.zeros_like(one), 0
+    )
+    if fitted.scale == 0 and other.any():
+        guard.problems.append('scale: the best one is below zero; the background alone is fitted')
+    inside = (measured.centres >= edges[0]) & (measured.centres <= edges[-1]) & ~measured.masked
+    weighted = None
+    if errors is None:
+        guard.problems.append('chi_square: the measurement has no errors')
+    else:
+        weighted = guard(
+            'chi_square', chi_square, energy, one, other, errors[use], degree, int(inside.sum())
+        )
+    lifted = _above(one, fitted, settings.baseline)
+    shapes = []
+    for values in (lifted, other):
+        whole = np.zeros(len(mask))
+        whole[use] = values
+        shapes.append(whole)
+    width = settings.similarity_width / settings.bin_width
+    row = {
+        'window_per_cm': [float(edges[0]), float(edges[-1])],
+        'n_bins': int(use.sum()),
+        'n_measured': int(inside.sum()),
+        'scale': fitted.scale,
+        'background_at_ends': [float(fitted.background[0]), float(fitted.background[-1])],
+        'r_squared': guard('r_squared', r_squared, one, other, energy, degree),
+        'wasserstein_per_cm': guard('wasserstein_per_cm', wasserstein, edges, *shapes),
+        'similarity': guard('similarity', similarity, *shapes, max(width, 1.0)),
+        'chi_square': None,
+        'reduced_chi_square': None,
+        **(weighted or {}),
+        'peaks': _peaks(measured, first, second, fitted.scale, mask, settings),
+        'problems': guard.problems,
+    }
+    model, background = np.zeros(len(mask)), np.zeros(len(mask))
+    model[use], background[use] = fitted.model, fitted.background
+    return row, Overlay(edges, first.intensity[0], errors, model, background, mask)
+
+
+def _above(values: np.ndarray, fitted: Fit, baseline: str) -> np.ndarray:
+    """Return a measurement (n,) above its baseline."""
+    if baseline == 'minimum':
+        return values - values.min()
+    if baseline == 'background':
+        return np.clip(values - fitted.background, 0.0, None)
+    return values
+
+
+def _peaks(
+    measured: MeasuredSpectrum,
+    first: MeasuredSpectrum,
+    second: MeasuredSpectrum,
+    scale: float,
+    mask: np.ndarray,
+    settings: AgreementSettings,
+) -> dict[str, Any]:
+    """Return the matched peaks of the binned spectra, the simulated ones on the measured scale."""
+    energy = first.centres
+    errors = None
+    if measured.errors is not None:
+        # those of the values as measured: the bins may be finer
+        errors = np.interp(energy, measured.centres, measured.errors[0])
+    own = find_peaks(
+        energy, first.intensity[0], settings.peak_prominence, errors, settings.peak_significance
+    )
+    factor = scale if scale > 0 else 1.0
+    theirs = find_peaks(energy, factor * second.intensity[0], settings.peak_prominence)
+    kept = [
+        [p for p in peaks if not mask[int(np.argmin(np.abs(energy - p.position)))]]
+        for peaks in (own, theirs)
+    ]
+    named = assign(kept[1], settings.assignments, settings.peak_max_shift)
+    return match_peaks(kept[0], named, settings.peak_max_shift)

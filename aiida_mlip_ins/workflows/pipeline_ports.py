@@ -1,0 +1,150 @@
+"""Inputs, outputs and exit codes of the whole chain."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import ProcessSpec
+from aiida_phonopy.data import ForceConstantsData
+
+from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
+from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.workflows.compare import CompareWorkChain
+from aiida_mlip_ins.workflows.ins import InsWorkChain
+from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
+from aiida_mlip_ins.workflows.pipeline_checks import SCANS, input_problems
+from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
+from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
+
+
+def define_inputs(spec: ProcessSpec) -> None:
+    """Declare the crystal, what may be given in place of a link, and the inputs of each link."""
+    spec.input('structure', valid_type=orm.StructureData, help='Crystal, lengths in angstrom.')
+    spec.input('pressures', valid_type=orm.List, help='Pressures in GPa, ascending.')
+    spec.input(
+        'seed', valid_type=orm.Int, required=False, help='Seed of the sampled configurations.'
+    )
+    spec.input(
+        'max_concurrent',
+        valid_type=orm.Int,
+        help='Number of pressures worked on side by side after the training.',
+    )
+    spec.input(
+        'dataset',
+        valid_type=DatasetData,
+        required=False,
+        help='Labelled frames to train on; without it they are made with DFT.',
+    )
+    spec.input(
+        'model',
+        valid_type=MaceModelData,
+        required=False,
+        help='Trained potential; without it one is trained.',
+    )
+    spec.input(
+        'sampling',
+        valid_type=orm.Dict,
+        required=False,
+        help='Settings of the targeted configurations.',
+    )
+    optional = {'required': False, 'populate_defaults': False}
+    for port, scan in SCANS.values():
+        spec.expose_inputs(
+            scan, port, namespace_options=dict(optional), exclude=('structure', 'pressures')
+        )
+    spec.expose_inputs(
+        ReferenceWorkChain, 'reference', namespace_options=dict(optional), exclude=('frames',)
+    )
+    spec.expose_inputs(
+        MaceTrainCalculation, 'train', namespace_options=dict(optional), exclude=('dataset',)
+    )
+    spec.expose_inputs(
+        PwPhononsWorkChain,
+        'pw_phonons',
+        namespace_options=dict(optional),
+        exclude=('structure',),
+    )
+    spec.expose_inputs(
+        MacePressureScanWorkChain,
+        'mace_pressure_scan',
+        exclude=('structure', 'pressures', 'model'),
+    )
+    spec.expose_inputs(MacePhononsWorkChain, 'mace_phonons', exclude=('structure', 'model'))
+    spec.expose_inputs(InsWorkChain, 'ins', exclude=('force_constants', 'pressure'))
+    spec.inputs.validator = input_problems
+
+
+def define_outputs(spec: ProcessSpec) -> None:
+    """Declare the outputs, each made by a link of the chain."""
+    spec.output(
+        'configurations', valid_type=FramesData, required=False, help='Frames chosen for DFT.'
+    )
+    spec.output(
+        'dataset',
+        valid_type=DatasetData,
+        required=False,
+        help='Frames with DFT energy (eV), forces (eV/angstrom), stress (eV/angstrom^3).',
+    )
+    spec.output('model', valid_type=MaceModelData, help='The potential.')
+    spec.expose_outputs(MaceTrainCalculation, 'training', namespace_options={'required': False})
+    spec.expose_outputs(MacePressureScanWorkChain, 'mace')
+    spec.expose_outputs(PwQuadraticScanWorkChain, 'pw', namespace_options={'required': False})
+    for engine in ('mace', 'pw'):
+        spec.output_namespace(
+            f'{engine}.modes',
+            valid_type=orm.ArrayData,
+            dynamic=True,
+            required=False,
+            help='Modes at Gamma (1/cm), per pressure.',
+        )
+        spec.output_namespace(
+            f'{engine}.force_constants',
+            valid_type=ForceConstantsData,
+            dynamic=True,
+            required=False,
+            help='Force constants (eV/angstrom^2), per pressure.',
+        )
+        spec.output_namespace(
+            f'{engine}.phonons',
+            valid_type=orm.Dict,
+            dynamic=True,
+            required=False,
+            help='Summary of the phonons, per pressure.',
+        )
+    spec.output_namespace(
+        'intensities',
+        valid_type=InsSpectrumData,
+        dynamic=True,
+        required=False,
+        help='INS per atom, order, bank; per pressure.',
+    )
+    spec.output_namespace(
+        'spectra',
+        valid_type=InsSpectrumData,
+        dynamic=True,
+        required=False,
+        help='INS with the resolution of the instrument; per pressure.',
+    )
+    spec.expose_outputs(CompareWorkChain, 'comparison')
+
+
+def define_exit_codes(spec: ProcessSpec) -> None:
+    """Declare an exit code for each link."""
+    for status, link in (
+        (401, 'PW_PRESSURE_SCAN'),
+        (402, 'REFERENCE'),
+        (403, 'TRAINING'),
+        (404, 'MACE_PRESSURE_SCAN'),
+        (406, 'COMPARE'),
+    ):
+        spec.exit_code(status, f'ERROR_{link}_FAILED', message=f'{link} failed: {{cause}}')
+    spec.exit_code(
+        407,
+        'ERROR_CONFIGURATIONS_FAILED',
+        message='No frames could be sampled: {cause}',
+    )
+    spec.exit_code(
+        405, 'ERROR_SOME_PRESSURES_FAILED', message='The chain ended, but without: {cause}'
+    )
