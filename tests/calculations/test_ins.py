@@ -107,8 +107,9 @@ def test_a_code_for_something_else_is_refused(aiida_profile):
 
 def test_what_any_job_refuses_is_still_refused(aiida_profile):
     made = builder()
-    made.metadata.options.resources = {
-        'num_machines': 1, 'num_mpiprocs_per_machine': 2, 'tot_num_mpiprocs': 3,
-    }  # fmt: skip
-    with pytest.raises(ValueError, match='tot_num_mpiprocs'):
+    made.metadata.computer = orm.Computer(
+        label='elsewhere', hostname='localhost', transport_type='core.local',
+        scheduler_type='core.direct',
+    ).store()  # fmt: skip
+    with pytest.raises(ValueError, match='is different from'):
         instantiate(made)
