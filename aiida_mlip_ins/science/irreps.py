@@ -64,9 +64,7 @@ def irreps(modes: Modes, symprec: float, min_share: float) -> list[Irrep]:
     if characters is None:
         reason = f'the table of {group} has no such setting of the operations'
         return [Irrep(UNKNOWN, group, reason)] * count
-    operators = _operators(modes, places, found.rotations, found.translations)
-    flat = modes.eigenvectors.reshape(count, -1)
-    expected = np.einsum('ma,rab,mb->mr', flat.conj(), operators, flat).real
+    expected = _characters_of(modes, places, found.rotations, found.translations)
     labels = list(characters)
     table = np.array([characters[label] for label in labels])
     norms = (table**2).sum(axis=1)
@@ -119,20 +117,21 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, tuple | list) else [value]
 
 
-def _operators(
+def _characters_of(
     modes: Modes, places: np.ndarray, rotations: np.ndarray, translations: np.ndarray
 ) -> np.ndarray:
-    """Return what each operation does to displacements, (n_operations, 3 n_atoms, 3 n_atoms)."""
-    count = len(places)
-    found = np.zeros((len(rotations), count, 3, count, 3))
+    """Return how much of each mode is left by each operation, ``<e|R e>``, (n_modes, n_operations).
+
+    :param places: (n_atoms, 3) fractional, in which the operations are too.
+    """
+    found = np.empty((len(modes.frequencies), len(rotations)))
     to_cartesian, to_fractional = modes.cell.T, np.linalg.inv(modes.cell.T)
     different = np.array(modes.symbols)[:, None] != np.array(modes.symbols)[None, :]
     for number, (rotation, translation) in enumerate(zip(rotations, translations, strict=True)):
-        moved = places @ rotation.T + translation
-        apart = moved[:, None] - places[None]
+        apart = (places @ rotation.T + translation)[:, None] - places[None]
         apart -= np.rint(apart)
-        distances = np.linalg.norm(apart @ modes.cell, axis=-1) + 1e6 * different
-        matrix = to_cartesian @ rotation @ to_fractional
-        for atom, image in enumerate(distances.argmin(axis=1)):
-            found[number, image, :, atom, :] = matrix
-    return found.reshape(len(rotations), 3 * count, 3 * count)
+        images = (np.linalg.norm(apart @ modes.cell, axis=-1) + 1e6 * different).argmin(axis=1)
+        turned = modes.eigenvectors @ (to_cartesian @ rotation @ to_fractional).T
+        kept = (modes.eigenvectors[:, images].conj() * turned).sum(axis=(1, 2))
+        found[:, number] = kept.real
+    return found
