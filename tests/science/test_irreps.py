@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from springs import dft_modes, mace_modes
+from springs import (
+    brucite_cell,
+    dft_modes,
+    displaced_phonopy,
+    mace_modes,
+    modes_from,
+    spring_arrays,
+)
 
 from aiida_mlip_ins.science.irreps import UNKNOWN, irreps
 from aiida_mlip_ins.science.modes import Modes
@@ -46,6 +53,24 @@ def test_cubic_crystals(atoms, expected):
     vectors = np.array([np.outer(w, axis) for w in (along, against) for axis in axes])
     labels = [irrep.label for irrep in irreps(made_up(atoms, vectors), 0.01, 0.95)]
     assert labels == [expected[0]] * 3 + [expected[1]] * 3
+
+
+def test_the_same_as_phonopy_finds_from_force_constants():
+    atoms, arrays = brucite_cell(), spring_arrays()
+    phonon = displaced_phonopy(atoms, [3, 3, 2])
+    phonon.force_constants = arrays['force_constants']
+    theirs = phonon.run_irreps([0.0, 0.0, 0.0], degeneracy_tolerance=1e-3)
+    labels = {
+        index: label
+        for group, label in zip(theirs.band_indices, theirs._ir_labels, strict=True)
+        for index in group
+    }
+    modes = modes_from(arrays)
+    optical = modes.optical()
+    assert len(optical) == 12
+    ours = irreps(modes, 0.01, 0.95)
+    assert [ours[i].label for i in optical] == [labels[i] for i in optical]
+    assert {labels[i] for i in optical} == {'A1g', 'Eg', 'A2u', 'Eu'}
 
 
 def test_what_cannot_be_named_says_why():
