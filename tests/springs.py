@@ -24,6 +24,7 @@ BOND_STRENGTH = 48.0
 """eV/angstrom^2 of a bond to hydrogen."""
 
 DFT = Path(__file__).parent / 'science' / 'fixtures' / 'brucite_dft.json'
+MACE = DFT.with_name('brucite_mace_pressures.json')
 
 
 class Springs:
@@ -140,3 +141,20 @@ def dft_modes(pressure: str) -> Modes:
     """Return DFT's modes of brucite at 0.0 or 1.5 GPa."""
     atoms, constants, _ = brucite_dft(pressure)
     return modes_from(phonopy_arrays(atoms, [1, 1, 1], constants))
+
+
+def mace_modes() -> tuple[list[float], list[Modes]]:
+    """Return pressures (GPa) and modes of brucite from 0 to 5 GPa with a small MACE model."""
+    found = json.loads(MACE.read_text())
+    modes = [
+        Modes(
+            np.array(point['frequencies_per_cm']),
+            np.array(point['eigenvectors']),
+            tuple(found['symbols']),
+            np.array(found['masses']),
+            np.array(point['cell']),
+            np.array(point['positions']),
+        )
+        for point in found['pressures']
+    ]
+    return [point['pressure_gpa'] for point in found['pressures']], modes

@@ -14,7 +14,7 @@ from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.query.run import Run
 from aiida_mlip_ins.query.stages import History
-from aiida_mlip_ins.report import figures, figures_model
+from aiida_mlip_ins.report import content_modes, figures, figures_model, figures_modes
 from aiida_mlip_ins.report.style import gpa
 from aiida_mlip_ins.report.verdicts import limit_of
 from aiida_mlip_ins.science.eos import birch_murnaghan_pressure
@@ -192,6 +192,9 @@ def all_figures(run: Run, history: History, title: str) -> Iterator[tuple[str, F
     moves = shifts(run)
     if moves and len(run.pressures) > 1:
         yield 'mode_shifts', figures.mode_shifts(moves, run.pressures[0], run.pressures[-1])
+    if len(set(run.pressures)) > 2 and run.shifts:
+        lines_of_modes = content_modes.lines(run)
+        yield 'mode_lines', figures_modes.mode_lines(lines_of_modes, run.pressures)
     pairs = gamma_pairs(run)
     if pairs:
         yield 'gamma', figures.gamma_frequencies(pairs, limit_of('gamma_mae'))

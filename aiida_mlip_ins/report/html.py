@@ -21,7 +21,7 @@ from aiida_mlip_ins.query.run import Run
 from aiida_mlip_ins.query.stages import History
 from aiida_mlip_ins.query.summary import finite, summary
 from aiida_mlip_ins.query.tables import cell
-from aiida_mlip_ins.report import content
+from aiida_mlip_ins.report import content, content_modes
 from aiida_mlip_ins.report.verdicts import verdicts
 
 DPI = 160
@@ -97,6 +97,8 @@ def render(
         stages=history.stages,
         jobs=history.jobs,
         shifts=run.shifts,
+        slope_methods=content_modes.methods(run),
+        mode_notes=content_modes.notes(run),
         errors=content.error_rows(run),
         pseudos=_distinct(pseudos_of(run.node), 'md5'),
         settings=settings_of(start_of(run)),

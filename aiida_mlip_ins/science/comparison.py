@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from ase.geometry import cell_to_cellpar
 
-from aiida_mlip_ins.science.character import Crystal
 from aiida_mlip_ins.science.metrics import frequency_errors, r_squared, wasserstein
 from aiida_mlip_ins.science.modes import Match, Modes, match_modes
 from aiida_mlip_ins.science.settings import setting
@@ -28,6 +27,20 @@ class CompareSettings:
         'A pair of modes that overlap less is reported as ambiguous.', minimum=0.0, maximum=1.0
     )
     shift_threshold: float = setting('A smaller shift has no direction.', '1/cm', minimum=0.0)
+    slope_errors: float = setting(
+        'A shift per GPa within so many of its standard errors has no direction.', minimum=0.0
+    )
+    symprec: float = setting(
+        'Tolerance of the symmetry search for irreducible representations.', 'angstrom', above=0.0
+    )
+    min_irrep_share: float = setting(
+        'A mode with less of it in one irreducible representation has none.',
+        above=0.5,
+        maximum=1.0,
+    )
+    peak_max_shift: float = setting(
+        'A measured peak further from a mode is not its peak.', '1/cm', above=0.0
+    )
 
 
 def pair_modes(first: Modes, second: Modes, settings: CompareSettings) -> list[Match]:
@@ -90,80 +103,6 @@ def direction(shift: float, threshold: float) -> str:
     if abs(shift) < threshold:
         return 'none'
     return 'blue' if shift > 0 else 'red'
-
-
-def track(modes: Sequence[Modes | None], settings: CompareSettings) -> list[dict[str, Any]]:
-    """Follow each optical mode of the first pressure to every other one.
-
-    :param modes: per pressure; ``None`` where they are unknown, but not for the first.
-    :return: per mode ``mode`` (its index at the first pressure) and, as lists over the pressures,
-        ``per_cm``, ``shift_per_cm``, ``direction``, ``overlap``, ``ambiguous``, with ``None`` where
-        modes are unknown.
-    """
-    first = modes[0]
-    assert first is not None
-    rows: dict[int, dict[str, Any]] = {
-        int(index): {
-            'mode': int(index), 'per_cm': [], 'shift_per_cm': [], 'direction': [],
-            'overlap': [], 'ambiguous': [],
-        }
-        for index in first.optical()
-    }  # fmt: skip
-    for other in modes:
-        pairs = {} if other is None else {m.first: m for m in pair_modes(first, other, settings)}
-        for index, row in rows.items():
-            pair = pairs.get(index)
-            if other is None or pair is None:
-                for name in ('per_cm', 'shift_per_cm', 'direction', 'overlap', 'ambiguous'):
-                    row[name].append(None)
-                continue
-            frequency = float(other.frequencies[pair.second])
-            shift = frequency - float(first.frequencies[index])
-            row['per_cm'].append(frequency)
-            row['shift_per_cm'].append(shift)
-            row['direction'].append(direction(shift, settings.shift_threshold))
-            row['overlap'].append(pair.overlap)
-            row['ambiguous'].append(pair.ambiguous)
-    return list(rows.values())
-
-
-def shift_table(
-    mace: Sequence[Modes | None], dft: Sequence[Modes | None], settings: CompareSettings
-) -> list[dict[str, Any]]:
-    """Return one row for each optical mode of the potential at the first pressure.
-
-    Lists run over the pressures: ``mace_per_cm``, ``mace_shift_per_cm``, ``mace_direction``,
-    ``mace_overlap``, ``mace_ambiguous``, and the same with ``dft``, whose mode is the one that
-    matches at the first pressure (``mace_dft_overlap``). What is unknown is ``None``.
-    """
-    first = mace[0]
-    if first is None:
-        return []
-    crystal = Crystal(first)
-    partners: dict[int, Match] = {}
-    tracked: dict[int, dict[str, Any]] = {}
-    if dft and dft[0] is not None:
-        partners = {pair.first: pair for pair in pair_modes(first, dft[0], settings)}
-        tracked = {row['mode']: row for row in track(dft, settings)}
-    table = []
-    for row in track(mace, settings):
-        index = row['mode']
-        character = crystal.characterise(first.eigenvectors[index])
-        entry: dict[str, Any] = {
-            'mode': index,
-            'kind': character.kind,
-            'description': character.description,
-            'parts': character.parts,
-            'elements': character.elements,
-        }
-        entry |= {f'mace_{name}': values for name, values in row.items() if name != 'mode'}
-        if index in partners:
-            other = tracked[partners[index].second]
-            entry |= {f'dft_{name}': values for name, values in other.items() if name != 'mode'}
-            entry['dft_mode'] = partners[index].second
-            entry['mace_dft_overlap'] = partners[index].overlap
-        table.append(entry)
-    return table
 
 
 def direction_agreement(table: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:

@@ -66,29 +66,59 @@ def match_modes(
     rows, columns = first.optical(), second.optical()
     a = first.eigenvectors[rows].reshape(len(rows), -1)
     b = aligned[columns].reshape(len(columns), -1)
-    squared = np.abs(a.conj() @ b.T) ** 2
-    groups_a = degenerate(first.frequencies[rows], degeneracy_tolerance)
-    groups_b = degenerate(second.frequencies[columns], degeneracy_tolerance)
-    scores = np.empty_like(squared)
-    for group_a in groups_a:
-        for group_b in groups_b:
-            block = np.ix_(group_a, group_b)
-            scores[block] = squared[block].sum() / min(len(group_a), len(group_b))
-    # The order in energy decides between equal scores, as within a subspace.
-    ranks = np.arange(len(rows))
-    tie = 1e-10 * (ranks[:, None] - ranks[None, :]) ** 2
-    chosen_a, chosen_b = linear_sum_assignment(scores - tie, maximize=True)
+    groups = [
+        degenerate(modes.frequencies[indices], degeneracy_tolerance)
+        for modes, indices in ((first, rows), (second, columns))
+    ]
+    scores = subspace_overlaps(a, groups[0], b, groups[1])
+    chosen = assign(scores, first.frequencies[rows], second.frequencies[columns])
     return [
         Match(int(rows[i]), int(columns[j]), score, score < min_overlap)
-        for i, j in zip(chosen_a, chosen_b, strict=True)
+        for i, j in enumerate(chosen)
         for score in [float(min(scores[i, j], 1.0))]
     ]
 
 
+def subspace_overlaps(
+    first: np.ndarray,
+    groups: Sequence[np.ndarray],
+    second: np.ndarray,
+    other_groups: Sequence[np.ndarray],
+) -> np.ndarray:
+    """Return for each pair of vectors how much of the smaller of their subspaces lies in the other.
+
+    :param first: (n, N) orthonormal vectors; ``second``: (m, N) likewise.
+    :param groups: indices of the vectors that span one subspace; ``other_groups`` likewise.
+    :return: (n, m), the same for all vectors of one subspace.
+    """
+    squared = np.abs(first.conj() @ second.T) ** 2
+    scores = np.empty_like(squared)
+    for group in groups:
+        for other in other_groups:
+            block = np.ix_(group, other)
+            scores[block] = squared[block].sum() / min(len(group), len(other))
+    return scores
+
+
+def assign(scores: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return for each row the column of the one-to-one pairing with the largest sum of scores.
+
+    :param scores: (n, n); of equal ones, as within a subspace, the order in energy decides.
+    :param first: (n,) frequencies of the rows; ``second`` of the columns.
+    """
+    ranks = [np.argsort(np.argsort(values, kind='stable')) for values in (first, second)]
+    tie = 1e-10 * (ranks[0][:, None] - ranks[1][None, :]) ** 2
+    return np.asarray(linear_sum_assignment(scores - tie, maximize=True)[1])
+
+
 def degenerate(frequencies: np.ndarray, tolerance: float) -> list[np.ndarray]:
-    """Return groups of indices of ascending frequencies, split at gaps above a tolerance (1/cm)."""
-    gaps = np.flatnonzero(np.diff(frequencies) > tolerance) + 1
-    return np.split(np.arange(len(frequencies)), gaps)
+    """Return groups of indices of frequencies, in order of energy, split at gaps above a tolerance.
+
+    :param frequencies: (n,) 1/cm in any order; ``tolerance`` likewise in 1/cm.
+    """
+    order = np.argsort(frequencies, kind='stable')
+    gaps = np.flatnonzero(np.diff(frequencies[order]) > tolerance) + 1
+    return np.split(order, gaps)
 
 
 def align(reference: Modes, other: Modes) -> np.ndarray:

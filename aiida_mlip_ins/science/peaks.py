@@ -97,7 +97,7 @@ def match_peaks(
     """Return which peaks of two lists are the same, one to one, and which have no partner.
 
     The pairing with the smallest sum of shifts in which a peak without a partner costs half of
-    ``max_shift`` (linear sum assignment), so that no pair is further apart than that.
+    ``max_shift``, see :func:`pair_positions`.
 
     :param max_shift: 1/cm.
     :return: ``matched``: rows with ``reference`` and ``other`` (the peaks as mappings), ``shift``
@@ -105,21 +105,9 @@ def match_peaks(
         of the reference alone; ``extra``: of the other alone; ``mean_absolute_shift`` of the
         matched (1/cm), ``None`` if there are none.
     """
-    n, m = len(reference), len(other)
-    cost = np.full((n + m, m + n), 4.0 * max_shift)
-    distance = np.abs(
-        np.array([peak.position for peak in other])[None, :]
-        - np.array([peak.position for peak in reference])[:, None]
+    pairs = pair_positions(
+        [peak.position for peak in reference], [peak.position for peak in other], max_shift
     )
-    cost[:n, :m] = np.where(distance <= max_shift, distance, 4.0 * max_shift)
-    cost[np.arange(n), m + np.arange(n)] = max_shift / 2
-    cost[n + np.arange(m), np.arange(m)] = max_shift / 2
-    cost[n:, m:] = 0.0
-    pairs = [
-        (int(row), int(column))
-        for row, column in zip(*linear_sum_assignment(cost), strict=True)
-        if row < n and column < m
-    ]
     rows = [
         {
             'reference': asdict(reference[i]),
@@ -137,6 +125,38 @@ def match_peaks(
         'extra': [asdict(peak) for j, peak in enumerate(other) if j not in used],
         'mean_absolute_shift': float(np.mean(shifts)) if shifts else None,
     }
+
+
+def pair_positions(
+    reference: Sequence[float],
+    other: Sequence[float],
+    max_shift: float,
+    weights: Sequence[float] | None = None,
+) -> list[tuple[int, int]]:
+    """Return the pairing, one to one, with the smallest sum of distances (linear sum assignment).
+
+    No pair is further apart than ``max_shift`` (1/cm). What has no partner costs half of that.
+    With weights of the reference, one without a partner costs ``max_shift`` times its weight over
+    the largest one, and an other one ``max_shift``: of two candidates the heavier one is taken
+    unless it is further away by more than the difference of the costs.
+    """
+    n, m = len(reference), len(other)
+    alone, left = np.full(n, max_shift / 2), max_shift / 2
+    if weights is not None:
+        heights = np.asarray(weights, dtype=float)
+        alone = max_shift * heights / max(float(heights.max(initial=0.0)), 1e-300)
+        left = max_shift
+    cost = np.full((n + m, m + n), 4.0 * max_shift)
+    distance = np.abs(np.asarray(other)[None, :] - np.asarray(reference)[:, None])
+    cost[:n, :m] = np.where(distance <= max_shift, distance, 4.0 * max_shift)
+    cost[np.arange(n), m + np.arange(n)] = alone
+    cost[n + np.arange(m), np.arange(m)] = left
+    cost[n:, m:] = 0.0
+    return [
+        (int(row), int(column))
+        for row, column in zip(*linear_sum_assignment(cost), strict=True)
+        if row < n and column < m
+    ]
 
 
 def _vertex(three: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, WorkChain
 from aiida_mlip_ins.calculations.functions.compare import compare_pressures, input_name
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.science.comparison import CompareSettings
+from aiida_mlip_ins.science.observed import peak_problems
 from aiida_mlip_ins.science.settings import problems
 from aiida_mlip_ins.workflows.protocols import load_protocol
 
@@ -22,6 +23,11 @@ KINDS = {
     'spectra': (InsSpectrumData, 'Spectrum (1/cm, barn/(1/cm)/primitive cell)'),
 }
 ENGINES = {'mace': 'the potential', 'pw': 'DFT'}
+PLACES = [
+    *((engine, kind) for engine in ENGINES for kind in KINDS),
+    ('experiment', 'peaks'),
+]
+"""Namespaces whose nodes are keyed by pressure."""
 
 
 class CompareWorkChain(WorkChain):
@@ -66,6 +72,14 @@ class CompareWorkChain(WorkChain):
                     required=False,
                     help=f'{what} of {who}, per pressure.',
                 )
+        spec.input_namespace(
+            'experiment.peaks',
+            valid_type=orm.List,
+            dynamic=True,
+            required=False,
+            help='Measured peaks per pressure: a list of mappings with `position` and, if known, '
+            '`width` (1/cm) and `area`. They are assigned to the modes of the potential.',
+        )
         spec.inputs.validator = validate_inputs
         spec.outline(cls.run_compare, cls.results)
         spec.output(
@@ -77,7 +91,9 @@ class CompareWorkChain(WorkChain):
         spec.output(
             'table',
             valid_type=orm.Dict,
-            help='Per mode: frequency (1/cm) at each pressure, shift, direction, overlap.',
+            help='Per mode: frequency (1/cm) at each pressure, shift (1/cm), shift per GPa '
+            '(1/cm/GPa), Grueneisen parameter, irreducible representation, share of the intensity, '
+            'whether it goes against the others, overlaps; and the measured peaks.',
         )
         spec.exit_code(
             401,
@@ -92,6 +108,7 @@ class CompareWorkChain(WorkChain):
         mace: Mapping[str, Mapping[str, orm.Data]],
         pw: Mapping[str, Mapping[str, orm.Data]] | None = None,
         errors: orm.Dict | None = None,
+        peaks: Mapping[str, orm.List] | None = None,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> ProcessBuilder:
@@ -102,6 +119,7 @@ class CompareWorkChain(WorkChain):
             ``spectra``) and key (``pressure_0``, ...).
         :param pw: likewise, of DFT.
         :param errors: of the training, passed on.
+        :param peaks: measured peaks by key (``pressure_0``, ...).
         :param protocol: ``fast``, ``balanced`` or ``stringent``.
         :param overrides: values on top of those of ``protocols/compare.yaml``.
         :raises ValueError: listing the unknown keys of the overrides.
@@ -115,14 +133,15 @@ class CompareWorkChain(WorkChain):
             builder.pw = {kind: dict(nodes) for kind, nodes in pw.items()}
         if errors is not None:
             builder.errors = errors
+        if peaks:
+            builder.experiment = {'peaks': dict(peaks)}
         return builder
 
     def run_compare(self) -> ExitCode | None:
         """Compare all there is, in one calcfunction."""
         nodes = {
             input_name(engine, kind, key): node
-            for engine in ENGINES
-            for kind in KINDS
+            for engine, kind in PLACES
             for key, node in self.inputs.get(engine, {}).get(kind, {}).items()
         }
         if 'errors' in self.inputs:
@@ -175,16 +194,18 @@ def validate_inputs(value: Mapping[str, Any], _: Any) -> str | None:
         return None
     keys = [f'pressure_{index}' for index in range(len(value['pressures'].get_list()))]
     found, count = [], 0
-    for engine in ENGINES:
-        for kind in KINDS:
-            given = value.get(engine, {}).get(kind, {})
-            count += len(given)
-            unknown = sorted(set(given) - set(keys))
-            if unknown:
-                found.append(
-                    f'{engine}.{kind}: no such pressure: {", ".join(unknown)} (valid: '
-                    f'{", ".join(keys)})'
-                )
+    for engine, kind in PLACES:
+        given = value.get(engine, {}).get(kind, {})
+        count += len(given) if engine in ENGINES else 0
+        unknown = sorted(set(given) - set(keys))
+        if unknown:
+            found.append(
+                f'{engine}.{kind}: no such pressure: {", ".join(unknown)} (valid: '
+                f'{", ".join(keys)})'
+            )
+        if kind == 'peaks':
+            for key, node in given.items():
+                found.extend(peak_problems(node.get_list(), f'{engine}.{kind}.{key}'))
     if not count:
         found.append('mace: give modes, structures or spectra to compare')
     return '\n'.join(found) or None

@@ -41,8 +41,13 @@ from aiida_mlip_ins.data.structure import to_structure
 from aiida_mlip_ins.science import ins
 from aiida_mlip_ins.science.modes import Modes
 from aiida_mlip_ins.science.training_report import error_table
+from aiida_mlip_ins.workflows.protocols import load_protocol
 
-SETTINGS = {'degeneracy_tolerance': 2.0, 'min_overlap': 0.5, 'shift_threshold': 0.5}
+SETTINGS = {
+    **load_protocol('compare')['parameters'],
+    'degeneracy_tolerance': 2.0,
+    'min_overlap': 0.5,
+}
 
 
 def build_run(cached: bool = False, until: str = 'compare') -> orm.WorkChainNode:

@@ -55,6 +55,13 @@ def folder(run, tmp_path_factory):
     return folder
 
 
+def test_page_has_slopes_of_both_methods(folder):
+    page = (folder / 'report.html').read_text()
+    assert 'MACE<br>Grüneisen' in page
+    assert 'DFT<br>cm⁻¹/GPa' in page
+    assert 'measured<br>' not in page
+
+
 def test_page_is_well_formed_and_needs_nothing_else(folder):
     page = Page((folder / 'report.html').read_text())
     assert page.open == []

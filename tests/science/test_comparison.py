@@ -6,8 +6,13 @@ from springs import brucite_dft, dft_modes
 
 from aiida_mlip_ins.science import comparison
 from aiida_mlip_ins.science.comparison import CompareSettings
+from aiida_mlip_ins.science.shift_table import shift_table, track
 
-SETTINGS = CompareSettings(degeneracy_tolerance=0.5, min_overlap=0.5, shift_threshold=0.5)
+SETTINGS = CompareSettings(
+    degeneracy_tolerance=0.5, min_overlap=0.5, shift_threshold=0.5, slope_errors=2.0,
+    symprec=0.01, min_irrep_share=0.95, peak_max_shift=30.0,
+)  # fmt: skip
+PRESSURES = [0.0, 1.5]
 
 
 @pytest.fixture(scope='module')
@@ -61,7 +66,7 @@ def test_lattice_errors():
 
 
 def test_shifts_of_real_modes(dft):
-    rows = {row['mode']: row for row in comparison.track(dft, SETTINGS)}
+    rows = {row['mode']: row for row in track(dft, PRESSURES, SETTINGS)}
     assert set(rows) == set(range(3, 15))
     for mode in (3, 4, 5, 6, 9, 10, 11, 12):
         assert rows[mode]['direction'] == ['none', 'blue']
@@ -72,7 +77,7 @@ def test_shifts_of_real_modes(dft):
 
 
 def test_table_puts_both_methods_side_by_side(dft, potential):
-    table = comparison.shift_table(potential, dft, SETTINGS)
+    table = shift_table(potential, dft, PRESSURES, SETTINGS)
     assert [row['mode'] for row in table] == list(range(3, 15))
     by_mode = {row['mode']: row for row in table}
     assert by_mode[9]['dft_mode'] == 10
@@ -84,14 +89,14 @@ def test_table_puts_both_methods_side_by_side(dft, potential):
 
 
 def test_table_goes_on_without_a_pressure_or_without_dft(dft):
-    table = comparison.shift_table([dft[0], None, dft[1]], [], SETTINGS)
+    table = shift_table([dft[0], None, dft[1]], [], [0.0, 1.0, 1.5], SETTINGS)
     assert len(table) == 12
     for row in table:
         assert row['mace_per_cm'][1] is None
         assert row['mace_shift_per_cm'][2] is not None
         assert 'dft_per_cm' not in row
     assert comparison.direction_agreement(table) is None
-    assert comparison.shift_table([None, dft[1]], [], SETTINGS) == []
+    assert shift_table([None, dft[1]], [], PRESSURES, SETTINGS) == []
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,35 @@ def test_dft_against_itself(nodes):
     assert [row['dft_direction'][1] for row in stretches] == ['red', 'red']
 
 
+def test_measured_peaks_stand_beside_the_modes(nodes):
+    peaks = {
+        'pressure_0': orm.List([{'position': 283.0, 'width': 9.0}, {'position': 1640.0}]),
+        'pressure_1': orm.List([{'position': 291.0}]),
+    }
+    outputs, node = run(PRESSURES, nodes, peaks=peaks)
+    assert node.is_finished_ok, node.exit_message
+    table = outputs['table'].get_dict()
+    lattice = table['rows'][0]
+    assert lattice['experiment_per_cm'] == [283.0, 291.0]
+    assert lattice['experiment_slope_per_cm_per_gpa'] == pytest.approx(8.0 / 1.5)
+    assert lattice['mace_irrep'] == ['Eg', 'Eg']
+    assert [row['pressure_gpa'] for row in table['experiment']] == PRESSURES
+    assert table['experiment'][0]['extra'] == [{'position': 1640.0}]
+    anomalous = outputs['metrics'].get_dict()['anomalous']['mace']
+    assert anomalous['n_modes'] == len(anomalous['modes']) == 4
+    assert outputs['table'].creator.inputs.experiment__peaks__pressure_0.uuid == (
+        peaks['pressure_0'].uuid
+    )
+
+
+def test_wrong_peaks_are_refused(nodes):
+    peaks = {'pressure_0': orm.List([{'postion': 283.0}]), 'pressure_7': orm.List([])}
+    with pytest.raises(ValueError, match=r'\w') as error:
+        run(PRESSURES, nodes, peaks=peaks)
+    assert "did you mean 'position'" in str(error.value)
+    assert 'experiment.peaks: no such pressure: pressure_7' in str(error.value)
+
+
 def test_without_dft_and_without_one_pressure(nodes):
     del nodes['modes']['pressure_1'], nodes['spectra']['pressure_1']
     outputs, node = run(PRESSURES, nodes)

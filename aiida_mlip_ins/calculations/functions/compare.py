@@ -9,8 +9,9 @@ from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
-from aiida_mlip_ins.science import comparison
+from aiida_mlip_ins.science import comparison, shift_table
 from aiida_mlip_ins.science.modes import Modes
+from aiida_mlip_ins.science.observed import assign_peaks
 from aiida_mlip_ins.science.settings import build
 
 SEPARATOR = '__'
@@ -44,6 +45,7 @@ def compare_pressures(
     :param parameters: ``CompareSettings``.
     :param nodes: named as :func:`input_name` has it: ``modes`` (ArrayData), ``structures``,
         ``spectra`` (InsSpectrumData), ``phonons`` (Dict, the summaries) of ``mace`` and ``pw``;
+        ``peaks`` (List, see ``observed.ObservedPeak``) of ``experiment``;
         and ``errors`` (Dict), the training's, passed on.
     :return: ``metrics`` and ``table``, or an exit code where crystals are not alike.
     """
@@ -91,7 +93,12 @@ def _compare(
                 for name in ('min_frequency_per_cm', 'imaginary_share', 'imaginary')
             }
         rows.append(row)
-    table = comparison.shift_table(modes['mace'], modes['pw'], settings)
+    table = shift_table.shift_table(modes['mace'], modes['pw'], values, settings)
+    peaks = [None if n is None else n.get_list() for n in found('experiment', 'peaks')]
+    measured: dict[str, Any] = {}
+    if any(peaks):
+        volumes = shift_table.volumes_of(modes['mace'])
+        table, measured['experiment'] = assign_peaks(table, peaks, values, volumes, settings)
     spectra = [
         (engine, pressure, node.energy_bins, node.total())
         for engine in ('mace', 'pw')
@@ -102,6 +109,7 @@ def _compare(
         'pressures': rows,
         'spectra': comparison.spectra_alike(spectra),
         'shift_directions': comparison.direction_agreement(table),
+        'anomalous': shift_table.anomalies(table),
         'force_errors': nodes['errors'].get_dict() if 'errors' in nodes else None,
     }
-    return metrics, {'pressures_gpa': values, 'units': '1/cm', 'rows': table}
+    return metrics, {'pressures_gpa': values, 'units': '1/cm', 'rows': table, **measured}
