@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from aiida import orm
-from aiida.common.exceptions import ValidationError
 
+from aiida_mlip_ins.data.binned import BinnedData
 from aiida_mlip_ins.science import ins
 
 
-class InsMapData(orm.ArrayData):
+class InsMapData(BinnedData):
     """Intensities of inelastic neutron scattering against Q and energy transfer.
 
     Arrays: ``q`` (n_q, 1/angstrom), ``energy_bins`` (n + 1, 1/cm), ``intensity`` (n_elements, n_q,
@@ -103,28 +102,10 @@ class InsMapData(orm.ArrayData):
             found.append('map: intensities are not all finite')
         return found
 
-    def _validate(self) -> bool:
-        """Refuse to store what does not fit together."""
-        problems = self._problems()
-        if problems:
-            raise ValidationError('; '.join(problems))
-        return bool(super()._validate())
-
     @property
     def q(self) -> np.ndarray:
         """Momentum transfers (n_q,), 1/angstrom."""
         return np.asarray(self.get_array('q'))
-
-    @property
-    def energy_bins(self) -> np.ndarray:
-        """Edges of the bins (n + 1,), 1/cm."""
-        return np.asarray(self.get_array('energy_bins'))
-
-    @property
-    def energy(self) -> np.ndarray:
-        """Centres of the bins (n,), 1/cm."""
-        edges = self.energy_bins
-        return np.asarray((edges[1:] + edges[:-1]) / 2)
 
     @property
     def intensity(self) -> np.ndarray:

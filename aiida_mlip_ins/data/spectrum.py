@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from aiida import orm
-from aiida.common.exceptions import ValidationError
 
 from aiida_mlip_ins.data import export
+from aiida_mlip_ins.data.binned import BinnedData
 from aiida_mlip_ins.science import ins
 
 STAGES = ('intensities', 'grouped', 'broadened')
 
 
-class InsSpectrumData(orm.ArrayData):
+class InsSpectrumData(BinnedData):
     """Intensities of inelastic neutron scattering against energy transfer.
 
     Arrays: ``energy_bins`` (n + 1, 1/cm), edges of the bins; ``intensity`` (n_rows, n),
@@ -118,24 +117,6 @@ class InsSpectrumData(orm.ArrayData):
         if stage not in STAGES:
             found.append(f"spectrum: stage '{stage}' is none of {', '.join(STAGES)}")
         return found
-
-    def _validate(self) -> bool:
-        """Refuse to store what does not fit together."""
-        problems = self._problems()
-        if problems:
-            raise ValidationError('; '.join(problems))
-        return bool(super()._validate())
-
-    @property
-    def energy_bins(self) -> np.ndarray:
-        """Edges of the bins (n + 1,), 1/cm."""
-        return np.asarray(self.get_array('energy_bins'))
-
-    @property
-    def energy(self) -> np.ndarray:
-        """Centres of the bins (n,), 1/cm."""
-        edges = self.energy_bins
-        return np.asarray((edges[1:] + edges[:-1]) / 2)
 
     @property
     def intensity(self) -> np.ndarray:

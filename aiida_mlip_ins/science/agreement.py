@@ -113,9 +113,10 @@ def compare(
     found = agreement_problems(measured, simulated, settings)
     if found:
         raise ValueError('\n'.join(found))
+    measured, simulated = as_density(measured), as_density(simulated)
     rows, overlays = [], []
     for window in settings.windows:
-        row, overlay = _window(as_density(measured), as_density(simulated), window, settings)
+        row, overlay = _window(measured, simulated, window, settings)
         rows.append(row)
         overlays.append(overlay)
     return rows, overlays

@@ -24,6 +24,8 @@ from aiida_mlip_ins.science.units import GPA_PER_EV_PER_ANGSTROM3
 
 SOURCE = 'relax'
 """``info['source']`` of the frames of a relaxation."""
+SAME = 1e-6
+"""Difference of positions and cells that is rounding, angstrom."""
 
 
 @dataclass(frozen=True)
@@ -94,19 +96,31 @@ def next_frames(
     pressures: Sequence[float],
     settings: RelaxationSettings,
 ) -> list[Atoms]:
-    """Return the next frame for each pressure (GPa) at which no labelled frame is relaxed yet."""
+    """Return the next frames for the pressures (GPa) at which no labelled frame is relaxed yet.
+
+    Pressures far outside the frames end at the same border of what a step may reach; one frame then
+    serves them all.
+    """
     coordinates = coordinates_of(structure, settings)
     stresses = [voigt_6_to_full_3x3_stress(frame.info['REF_stress']) for frame in frames]
     energies = [frame.info['REF_energy'] for frame in frames]
     forces = [frame.arrays['REF_forces'] for frame in frames]
-    proposed = []
+    proposed: list[Atoms] = []
     for pressure in pressures:
         best = frames[most_relaxed(frames, pressure, settings)]
         if is_relaxed(best, pressure, settings):
             continue
         frame = propose(coordinates, frames, energies, forces, stresses, pressure, settings.reach)
-        proposed.append(_marked(frame, pressure))
+        if not any(_same(frame, other) for other in proposed):
+            proposed.append(_marked(frame, pressure))
     return proposed
+
+
+def _same(frame: Atoms, other: Atoms) -> bool:
+    """Whether two frames of one crystal are the same but for rounding."""
+    return np.allclose(frame.cell, other.cell, rtol=0, atol=SAME) and np.allclose(
+        frame.positions, other.positions, rtol=0, atol=SAME
+    )
 
 
 def _marked(frame: Atoms, pressure: float | None = None) -> Atoms:

@@ -91,42 +91,20 @@ def define_outputs(spec: ProcessSpec) -> None:
     spec.expose_outputs(MaceTrainCalculation, 'training', namespace_options={'required': False})
     spec.expose_outputs(MacePressureScanWorkChain, 'mace')
     spec.expose_outputs(PwQuadraticScanWorkChain, 'pw', namespace_options={'required': False})
+    per_pressure: list[tuple[str, type[orm.Data], str]] = [
+        ('intensities', InsSpectrumData, 'INS per atom, order, bank'),
+        ('spectra', InsSpectrumData, 'INS with the resolution of the instrument'),
+    ]
     for engine in ('mace', 'pw'):
+        per_pressure += [
+            (f'{engine}.modes', orm.ArrayData, 'Modes at Gamma (1/cm)'),
+            (f'{engine}.force_constants', ForceConstantsData, 'Force constants (eV/angstrom^2)'),
+            (f'{engine}.phonons', orm.Dict, 'Summary of the phonons'),
+        ]
+    for name, kind, what in per_pressure:
         spec.output_namespace(
-            f'{engine}.modes',
-            valid_type=orm.ArrayData,
-            dynamic=True,
-            required=False,
-            help='Modes at Gamma (1/cm), per pressure.',
+            name, valid_type=kind, dynamic=True, required=False, help=f'{what}, per pressure.'
         )
-        spec.output_namespace(
-            f'{engine}.force_constants',
-            valid_type=ForceConstantsData,
-            dynamic=True,
-            required=False,
-            help='Force constants (eV/angstrom^2), per pressure.',
-        )
-        spec.output_namespace(
-            f'{engine}.phonons',
-            valid_type=orm.Dict,
-            dynamic=True,
-            required=False,
-            help='Summary of the phonons, per pressure.',
-        )
-    spec.output_namespace(
-        'intensities',
-        valid_type=InsSpectrumData,
-        dynamic=True,
-        required=False,
-        help='INS per atom, order, bank; per pressure.',
-    )
-    spec.output_namespace(
-        'spectra',
-        valid_type=InsSpectrumData,
-        dynamic=True,
-        required=False,
-        help='INS with the resolution of the instrument; per pressure.',
-    )
     spec.expose_outputs(CompareWorkChain, 'comparison')
 
 

@@ -26,10 +26,16 @@ UNREADABLE, UNDEFINED = 301, 401
 """Exit codes: of a file that is no spectrum, of an operation that cannot be carried out."""
 
 
-def _node(status: int, function: Callable[..., MeasuredSpectrum], *arguments: Any) -> Any:
-    """Return what the function makes as a node, or an exit code if it raises a ``ValueError``."""
+def _node(
+    status: int, kind: type, settings: orm.Dict, function: Callable[[Any], MeasuredSpectrum]
+) -> Any:
+    """Return what the function makes of settings as a node, or an exit code with all problems.
+
+    :param kind: class of the settings.
+    """
     try:
-        return MeasuredSpectrumData.from_spectrum(function(*arguments))
+        chosen = build(kind, settings.get_dict(), 'settings')
+        return MeasuredSpectrumData.from_spectrum(function(chosen))
     except ValueError as error:
         return ExitCode(status, str(error))
 
@@ -40,11 +46,10 @@ def read_measured_spectrum(
 ) -> MeasuredSpectrumData | ExitCode:
     """Read a file of any of the formats (``ReadSettings``: what it does not say itself)."""
 
-    def read() -> MeasuredSpectrum:
-        chosen = build(ReadSettings, settings.get_dict(), 'settings')
+    def read(chosen: ReadSettings) -> MeasuredSpectrum:
         return read_spectrum(file.get_content(mode='rb'), file.filename, chosen)
 
-    return _node(UNREADABLE, read)
+    return _node(UNREADABLE, ReadSettings, settings, read)
 
 
 @calcfunction
@@ -53,11 +58,10 @@ def crop_spectrum(
 ) -> MeasuredSpectrumData | ExitCode:
     """Keep a range of energies (``CropSettings``)."""
 
-    def crop() -> MeasuredSpectrum:
-        chosen = build(reduction.CropSettings, settings.get_dict(), 'settings')
+    def crop(chosen: reduction.CropSettings) -> MeasuredSpectrum:
         return reduction.crop(spectrum.to_spectrum(), chosen.energy_min, chosen.energy_max)
 
-    return _node(UNDEFINED, crop)
+    return _node(UNDEFINED, reduction.CropSettings, settings, crop)
 
 
 @calcfunction
@@ -66,11 +70,10 @@ def rebin_spectrum(
 ) -> MeasuredSpectrumData | ExitCode:
     """Bring a spectrum onto bins of one width (``RebinSettings``)."""
 
-    def onto_bins() -> MeasuredSpectrum:
-        chosen = build(reduction.RebinSettings, settings.get_dict(), 'settings')
+    def onto_bins(chosen: reduction.RebinSettings) -> MeasuredSpectrum:
         return rebin(spectrum.to_spectrum(), chosen.edges)
 
-    return _node(UNDEFINED, onto_bins)
+    return _node(UNDEFINED, reduction.RebinSettings, settings, onto_bins)
 
 
 @calcfunction
@@ -79,13 +82,12 @@ def subtract_spectrum(
 ) -> MeasuredSpectrumData | ExitCode:
     """Take off an empty can or clamp cell, its scale fixed or fitted (``SubtractSettings``)."""
 
-    def subtract() -> MeasuredSpectrum:
-        chosen = build(reduction.SubtractSettings, settings.get_dict(), 'settings')
+    def subtract(chosen: reduction.SubtractSettings) -> MeasuredSpectrum:
         return reduction.subtract(
             spectrum.to_spectrum(), background.to_spectrum(), chosen.scale, chosen.fit_regions
         )
 
-    return _node(UNDEFINED, subtract)
+    return _node(UNDEFINED, reduction.SubtractSettings, settings, subtract)
 
 
 @calcfunction
@@ -94,11 +96,10 @@ def mask_spectrum(
 ) -> MeasuredSpectrumData | ExitCode:
     """Mark regions as not to be used (``MaskSettings``)."""
 
-    def mask() -> MeasuredSpectrum:
-        chosen = build(reduction.MaskSettings, settings.get_dict(), 'settings')
+    def mask(chosen: reduction.MaskSettings) -> MeasuredSpectrum:
         return reduction.mask(spectrum.to_spectrum(), chosen.regions)
 
-    return _node(UNDEFINED, mask)
+    return _node(UNDEFINED, reduction.MaskSettings, settings, mask)
 
 
 @calcfunction
@@ -110,14 +111,13 @@ def sum_measured_spectra(
     :param spectra: under any names, whose alphabetical order is that of the weights.
     """
 
-    def add() -> MeasuredSpectrum:
-        chosen = build(reduction.SumSettings, settings.get_dict(), 'settings')
+    def add(chosen: reduction.SumSettings) -> MeasuredSpectrum:
         if not spectra:
             raise ValueError('sum: there are no spectra')
         parts = [spectra[name].to_spectrum() for name in sorted(spectra)]
         return reduction.sum_spectra(parts, chosen.weights)
 
-    return _node(UNDEFINED, add)
+    return _node(UNDEFINED, reduction.SumSettings, settings, add)
 
 
 @calcfunction

@@ -27,13 +27,10 @@ def group_intensities(intensities: InsSpectrumData, keys: orm.List) -> InsSpectr
 @calcfunction
 def broaden_spectrum(spectrum: InsSpectrumData, resolution: orm.Dict) -> InsSpectrumData | ExitCode:
     """Broaden each row with the resolution of an instrument (``ResolutionSettings``)."""
-    settings = build(broadening.ResolutionSettings, resolution.get_dict(), 'resolution')
     try:
-        widths = broadening.sigma(settings, spectrum.energy)
+        broadened, described = _broadened(spectrum, resolution)
     except ValueError as error:
-        return ExitCode(401, f'resolution of {settings.instrument}: {error}')
-    broadened = broadening.broaden(spectrum.energy_bins, spectrum.intensity, widths)
-    described = _describe(settings, widths, resolution)
+        return ExitCode(401, str(error))
     return spectrum.derive('broadened', broadened, resolution=described)
 
 
@@ -43,15 +40,10 @@ def broaden_map(intensities: InsMapData, resolution: orm.Dict) -> InsMapData | E
 
     What is broadened over the border of what the instrument reaches is cut off there.
     """
-    settings = build(broadening.ResolutionSettings, resolution.get_dict(), 'resolution')
     try:
-        widths = broadening.sigma(settings, intensities.energy)
+        broadened, described = _broadened(intensities, resolution)
     except ValueError as error:
-        return ExitCode(401, f'resolution of {settings.instrument}: {error}')
-    values = intensities.intensity
-    flat = values.reshape(-1, values.shape[-1])
-    broadened = broadening.broaden(intensities.energy_bins, flat, widths).reshape(values.shape)
-    described = _describe(settings, widths, resolution)
+        return ExitCode(401, str(error))
     return intensities.derive(broadened * intensities.reachable, described)
 
 
@@ -61,11 +53,22 @@ def mesh_change(coarse: InsSpectrumData, fine: InsSpectrumData) -> orm.Float:
     return orm.Float(ins.change(coarse.total(), fine.total()))
 
 
-def _describe(
-    settings: broadening.ResolutionSettings, widths: np.ndarray, resolution: orm.Dict
-) -> dict[str, Any]:
-    """Return what a spectrum says of its resolution."""
-    return {
+def _broadened(
+    node: InsSpectrumData | InsMapData, resolution: orm.Dict
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return the broadened intensities, in the shape they have, and what is said of how.
+
+    :raises ValueError: if the instrument has no such resolution.
+    """
+    settings = build(broadening.ResolutionSettings, resolution.get_dict(), 'resolution')
+    try:
+        widths = broadening.sigma(settings, node.energy)
+    except ValueError as error:
+        raise ValueError(f'resolution of {settings.instrument}: {error}') from error
+    values = node.intensity
+    flat = values.reshape(-1, values.shape[-1])
+    broadened = broadening.broaden(node.energy_bins, flat, widths).reshape(values.shape)
+    return broadened, {
         **resolution.get_dict(),
         'citation': broadening.citation(settings),
         'sigma_per_cm': [float(widths[0]), float(np.median(widths)), float(widths[-1])],

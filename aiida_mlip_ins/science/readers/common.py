@@ -80,6 +80,14 @@ def open_hdf5(content: bytes, name: str) -> Iterator[h5py.File]:
         ) from error
 
 
+def text_of(value: Any) -> str:
+    """Return what HDF5 holds as a string: of bytes, of one element, padded with zeros or not."""
+    array = np.asarray(value)
+    first = array.ravel()[0] if array.size else ''
+    decoded = first.decode('utf-8', 'replace') if isinstance(first, bytes) else str(first)
+    return decoded.strip('\x00 \n')
+
+
 def decode(content: bytes, name: str) -> str:
     """Return text; old instruments write Latin-1.
 

@@ -8,7 +8,7 @@ n + 1 (histogram), once or for each spectrum, and ``axis2`` with numbers or name
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from aiida_mlip_ins.science.readers.common import (
     open_hdf5,
     refuse_unused,
     settled_unit,
+    text_of,
     unit_of,
 )
 
@@ -55,6 +56,7 @@ def read(content: bytes, name: str, settings: ReadSettings) -> MeasuredSpectrum:
         energy = _axis(group['axis1'][()], rows, where)
         unit = settled_unit(_unit(group['axis1'], where), settings, where)
         errors = np.atleast_2d(group['errors'][()])[rows] if 'errors' in group else None
+        labels = _labels(group, len(values))
         histogram = len(energy) == values.shape[1] + 1
         said = text_of(group['axis1'].attrs.get('distribution', '0'))
         return finished(
@@ -64,7 +66,7 @@ def read(content: bytes, name: str, settings: ReadSettings) -> MeasuredSpectrum:
             energy,
             values[rows],
             errors,
-            tuple(_labels(group, len(values))[row] for row in rows),
+            tuple(labels[row] for row in rows),
             kind='histogram' if histogram else 'points',
             density=said.startswith('1') or not histogram,
             title=_string(entry, 'title'),
@@ -75,14 +77,6 @@ def read(content: bytes, name: str, settings: ReadSettings) -> MeasuredSpectrum:
                 'instrument': _string(entry, 'instrument/name'),
             },
         )
-
-
-def text_of(value: Any) -> str:
-    """Return what HDF5 holds as a string: of bytes, of one element, padded with zeros or not."""
-    array = np.asarray(value)
-    first = array.ravel()[0] if array.size else ''
-    decoded = first.decode('utf-8', 'replace') if isinstance(first, bytes) else str(first)
-    return decoded.strip('\x00 \n')
 
 
 def _string(entry: h5py.Group, path: str) -> str:

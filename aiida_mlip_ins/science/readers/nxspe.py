@@ -20,9 +20,9 @@ from aiida_mlip_ins.science.readers.common import (
     open_hdf5,
     refuse_unused,
     settled_unit,
+    text_of,
     unit_of,
 )
-from aiida_mlip_ins.science.readers.mantid import text_of
 
 if TYPE_CHECKING:
     import h5py
