@@ -67,14 +67,15 @@ def finished(
     process: type[Process],
     outputs: dict[str, orm.Data] | None = None,
     status: int = 0,
-    called: dict[str, int] | None = None,
+    called: dict[str, int | dict[str, orm.Data]] | None = None,
     caller: tuple[orm.WorkChainNode, str] | None = None,
     state: ProcessState = ProcessState.FINISHED,
 ) -> orm.WorkChainNode:
     """Return the node of a workchain that ended.
 
     :param outputs: by name; a namespace is set off by a dot.
-    :param called: exit status of each ``PwBaseWorkChain`` that it called, by link label.
+    :param called: of each ``PwBaseWorkChain`` that it called, by link label, the exit status, or
+        the outputs if it ended well.
     :param caller: what called it, and the link label.
     """
     node = orm.WorkChainNode(process_type=process.build_process_type())
@@ -88,8 +89,9 @@ def finished(
     node.store()
     for name, output in (outputs or {}).items():
         output.store().base.links.add_incoming(node, LinkType.RETURN, name.replace('.', '__'))
-    for name, called_status in (called or {}).items():
-        finished(PwBaseWorkChain, status=called_status, caller=(node, name))
+    for name, end in (called or {}).items():
+        how = {'status': end} if isinstance(end, int) else {'outputs': end}
+        finished(PwBaseWorkChain, caller=(node, name), **how)
     return node
 
 
@@ -104,10 +106,11 @@ def pw_outputs(
         cells=atoms.cell.array[None],
         stepids=np.arange(1),
     )
+    trajectory.set_array('energy', np.array([energy]))
     trajectory.set_array('forces', np.zeros((1, len(atoms), 3)))
     trajectory.set_array('stress', np.eye(3)[None] * pressure_gpa)
     return {
-        f'{prefix}parameters': orm.Dict({'energy': energy, 'number_ionic_steps': 2}),
+        f'{prefix}parameters': orm.Dict({'number_ionic_steps': 2}),
         f'{prefix}trajectory': trajectory,
         f'{prefix}structure': to_structure(atoms),
     }

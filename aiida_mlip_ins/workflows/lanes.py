@@ -100,13 +100,14 @@ def outputs_in(node: orm.WorkChainNode, namespace: str) -> Mapping[str, Any]:
         return {}
 
 
-def failure_message(lanes: list[orm.WorkChainNode], link_label: str) -> str:
-    """Return why the run called under a link label failed, ``'not run'`` if it never was."""
-    for lane in lanes:
-        links = lane.base.links.get_outgoing(
-            link_type=LinkType.CALL_WORK, link_label_filter=link_label
-        ).all()
-        if links:
-            node: Any = links[-1].node
-            return f'{node.process_label}<{node.pk}>: {node.exit_message or node.process_state}'
-    return 'not run'
+def runs_in(lane: orm.WorkChainNode) -> dict[str, orm.WorkChainNode]:
+    """Return what a lane ran, by link label."""
+    links = lane.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
+    return {link.link_label: link.node for link in links}
+
+
+def failure_message(node: orm.WorkChainNode | None) -> str:
+    """Return why a run failed, ``'not run'`` if there is none."""
+    if node is None:
+        return 'not run'
+    return f'{node.process_label}<{node.pk}>: {node.exit_message or node.process_state}'

@@ -19,6 +19,7 @@ from aiida_mlip_ins.workflows.lanes import (
     failure_message,
     lane_key,
     outputs_in,
+    runs_in,
 )
 from aiida_mlip_ins.workflows.pressures import define_scan, gpa, pressure_key
 from aiida_mlip_ins.workflows.protocols import load_protocol
@@ -150,9 +151,9 @@ class PwPressureScanWorkChain(WorkChain):
         for index, pressure in enumerate(self.ctx.pressures):
             lane = self.ctx.lanes[index % len(self.ctx.shares)]
             repeat = self._gather(lane, index)
-            failed = f'{pressure_key(index)}_{repeat}'
-            if repeat == 0 or failure_message([lane], failed) != 'not run':
-                self.ctx.failures[index] = failure_message([lane], failed)
+            failed = runs_in(lane).get(f'{pressure_key(index)}_{repeat}')
+            if repeat == 0 or failed is not None:
+                self.ctx.failures[index] = failure_message(failed)
                 self.report(f'{pressure:g} GPa: {self.ctx.failures[index]}')
 
     def _gather(self, lane: orm.WorkChainNode, index: int) -> int:

@@ -33,7 +33,7 @@ from aiida_mlip_ins.workflows.lanes import (
     PwLaneWorkChain,
     failure_message,
     lane_key,
-    outputs_in,
+    runs_in,
 )
 from aiida_mlip_ins.workflows.protocols import load_protocol
 from aiida_mlip_ins.workflows.pw_inputs import (
@@ -53,17 +53,13 @@ class ReferenceLaneWorkChain(PwLaneWorkChain):
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
-        """Declare the frames' structures and k-points and what pw.x makes of them."""
+        """Declare the frames' structures and k-points."""
         super().define(spec)
         # fmt: off
         spec.input_namespace('structures', valid_type=orm.StructureData, dynamic=True,
                              help='Structure (angstrom) of each task.')
         spec.input_namespace('kpoints', valid_type=orm.KpointsData, dynamic=True,
                              help='K-points of each task.')
-        spec.output_namespace('parameters', valid_type=orm.Dict, dynamic=True,
-                              help='`output_parameters` of each task (energy in eV).')
-        spec.output_namespace('trajectory', valid_type=orm.TrajectoryData, dynamic=True,
-                              help='`output_trajectory` of each task.')
         # fmt: on
 
     def task_inputs(self, inputs: AttributeDict) -> AttributeDict:
@@ -73,14 +69,9 @@ class ReferenceLaneWorkChain(PwLaneWorkChain):
         return inputs
 
     def inspect_task(self) -> None:
-        """Attach the outputs if the frame has what is needed of it."""
-        node = self.ctx.child
-        problem = unusable(node, len(self.inputs.structures[self.task].sites))
-        if problem:
-            self.report(f'{self.task} failed, going on without it: {problem}')
-        else:
-            self.out(f'parameters.{self.task}', node.outputs.output_parameters)
-            self.out(f'trajectory.{self.task}', node.outputs.output_trajectory)
+        """Say so if the frame failed; the labels of the others are found through their runs."""
+        if not self.ctx.child.is_finished_ok:
+            self.report(f'{self.task}, going on without it: {failure_message(self.ctx.child)}')
         self.next_task()
 
 
@@ -219,19 +210,16 @@ class ReferenceWorkChain(WorkChain):
             self.to_context(**{lane_key(index): self.submit(ReferenceLaneWorkChain, **inputs)})
 
     def inspect_lanes(self) -> None:
-        """Gather the outputs by frame and report the frames that failed."""
+        """Gather the labels by frame and report the frames that failed."""
         self.ctx.lanes = [self.ctx[lane_key(index)] for index in range(len(self.ctx.shares))]
-        self.ctx.outputs, self.ctx.failures = {}, {}
-        shares = {key: i for i, share in enumerate(self.ctx.shares) for key in share}
+        self.ctx.trajectories, self.ctx.failures = {}, {}
+        runs = {key: node for lane in self.ctx.lanes for key, node in runs_in(lane).items()}
         for key in self.ctx.frame_keys:
-            lane = self.ctx.lanes[shares[key]]
-            parameters = outputs_in(lane, 'parameters')
-            if key in parameters:
-                number = key.removeprefix('frame_')
-                self.ctx.outputs[f'parameters_{number}'] = parameters[key]
-                self.ctx.outputs[f'trajectory_{number}'] = lane.outputs.trajectory[key]
+            problem = unusable(runs.get(key), len(self.ctx.structures[key].sites))
+            if problem:
+                self.ctx.failures[key] = problem
             else:
-                self.ctx.failures[key] = failure_message([lane], key)
+                self.ctx.trajectories[key] = runs[key].outputs.output_trajectory
         if self.ctx.failures:
             failures = [f'{key} ({cause})' for key, cause in self.ctx.failures.items()]
             self.report(f'without labels: {shortened(failures)}')
@@ -239,12 +227,12 @@ class ReferenceWorkChain(WorkChain):
     def results(self) -> ExitCode | None:
         """Make the dataset of what there is, then judge whether it is enough."""
         failed, total = len(self.ctx.failures), len(self.ctx.frame_keys)
-        if self.ctx.outputs:
+        if self.ctx.trajectories:
             dataset = collect_dataset(
                 frames=self.inputs.frames,
                 method=self.inputs.method,
                 metadata={'call_link_label': 'collect_dataset'},
-                **self.ctx.outputs,
+                **self.ctx.trajectories,
             )
             self.out('dataset', dataset)
             self.report(f'{dataset.n_frames} of {total} frames labelled')
@@ -260,13 +248,12 @@ class ReferenceWorkChain(WorkChain):
         return None
 
 
-def unusable(node: orm.WorkChainNode, number_of_atoms: int) -> str | None:
-    """Return why a finished ``PwBaseWorkChain`` gives no labels, ``None`` if it does."""
-    if not node.is_finished_ok:
-        return f'<{node.pk}> {node.exit_message or node.process_state}'
+def unusable(node: orm.WorkChainNode | None, number_of_atoms: int) -> str | None:
+    """Return why a ``PwBaseWorkChain`` gives no labels, ``None`` if it does."""
+    if node is None or not node.is_finished_ok:
+        return failure_message(node)
     try:
-        outputs = node.outputs
-        energy, forces, stress = pw_labels(outputs.output_parameters, outputs.output_trajectory)
+        energy, forces, stress = pw_labels(node.outputs.output_trajectory)
     except (AttributeError, KeyError) as error:
         return f'<{node.pk}> has no {error}'
     return '; '.join(label_problems(number_of_atoms, energy, forces, stress)) or None

@@ -31,13 +31,14 @@ def outputs_of_pw(atoms, energy, pressure_gpa=2.0, steps=1):
         cells=np.array([atoms.cell.array] * steps),
         stepids=np.arange(steps),
     )
+    trajectory.set_array('energy', np.full(steps, energy))
     forces = np.zeros((steps, len(atoms), 3))
     forces[-1] = np.arange(3 * len(atoms)).reshape(-1, 3)
     trajectory.set_array('forces', forces)
     stress = np.zeros((steps, 3, 3))
     stress[-1] = np.eye(3) * pressure_gpa
     trajectory.set_array('stress', stress)
-    parameters = orm.Dict({'energy': energy, 'number_ionic_steps': steps})
+    parameters = orm.Dict({'number_ionic_steps': steps})
     return parameters, trajectory
 
 
@@ -103,8 +104,7 @@ def test_dataset_has_units_sign_and_index(three):
     outputs = {}
     for index in (0, 2):
         frame = three.get_frames()[index]
-        parameters, trajectory = outputs_of_pw(frame, -100.0 - index)
-        outputs |= {f'parameters_{index:04d}': parameters, f'trajectory_{index:04d}': trajectory}
+        outputs[f'frame_{index:04d}'] = outputs_of_pw(frame, -100.0 - index)[1]
     node = dataset.collect_dataset(three, orm.Str('pw.x test'), **outputs)
     assert isinstance(node, DatasetData)
     assert node.method == 'pw.x test'
@@ -118,21 +118,20 @@ def test_dataset_has_units_sign_and_index(three):
 
 
 def test_dataset_comes_from_each_output(three):
-    parameters, trajectory = outputs_of_pw(three.get_frames()[1], -100.0)
-    node = dataset.collect_dataset(
-        three, orm.Str('x'), parameters_0001=parameters, trajectory_0001=trajectory
-    )
+    trajectory = outputs_of_pw(three.get_frames()[1], -100.0)[1]
+    node = dataset.collect_dataset(three, orm.Str('x'), frame_0001=trajectory)
     labels = set(node.creator.base.links.get_incoming().all_link_labels())
-    assert labels == {'frames', 'method', 'parameters_0001', 'trajectory_0001'}
+    assert labels == {'frames', 'method', 'frame_0001'}
 
 
 def test_labels_without_stress(three):
     frame = three.get_frames()[0]
-    parameters, trajectory = outputs_of_pw(frame, -1.0)
+    trajectory = outputs_of_pw(frame, -1.0)[1]
     bare = orm.TrajectoryData()
     bare.set_trajectory(symbols=list(frame.symbols), positions=frame.positions[None])
-    bare.set_array('forces', trajectory.get_array('forces'))
-    assert dataset.pw_labels(parameters, bare)[2] is None
+    for name in ('energy', 'forces'):
+        bare.set_array(name, trajectory.get_array(name))
+    assert dataset.pw_labels(bare)[2] is None
 
 
 def test_pressure_scan_table(brucite):

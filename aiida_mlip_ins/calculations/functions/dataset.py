@@ -9,6 +9,7 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_mlip_ins.calculations.functions.frames import frame_key
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.structure import to_atoms
 from aiida_mlip_ins.science.dataset import labelled, stress_from_pw
@@ -16,24 +17,23 @@ from aiida_mlip_ins.science.structure import relaxed_cell
 
 
 @calcfunction
-def collect_dataset(frames: FramesData, method: orm.Str, **outputs: orm.Data) -> DatasetData:
+def collect_dataset(
+    frames: FramesData, method: orm.Str, **trajectories: orm.TrajectoryData
+) -> DatasetData:
     """Label the frames with what pw.x computed for them.
 
-    Frames without outputs are left out; ``info['index']`` tells which ones were kept.
+    Frames without a trajectory are left out; ``info['index']`` tells which ones were kept.
 
     :param frames: all frames that were to be labelled.
     :param method: label of the method.
-    :param outputs: ``parameters_0000`` and ``trajectory_0000``, the ``output_parameters`` and the
-        ``output_trajectory`` of frame 0, and so on: the dataset's provenance goes through them to
-        each calculation.
+    :param trajectories: ``frame_0000``, the ``output_trajectory`` of frame 0, and so on: the
+        dataset's provenance goes through them to each calculation.
     """
     kept = []
     for index, frame in enumerate(frames.get_frames()):
-        trajectory = outputs.get(f'trajectory_{index:04d}')
-        if trajectory is None:
-            continue
-        energy, forces, stress = pw_labels(outputs[f'parameters_{index:04d}'], trajectory)
-        kept.append(labelled(frame, energy, forces, stress, index))
+        trajectory = trajectories.get(frame_key(index))
+        if trajectory is not None:
+            kept.append(labelled(frame, *pw_labels(trajectory), index))
     return DatasetData.from_frames(kept, method.value)
 
 
@@ -67,9 +67,7 @@ def collect_pressure_scan(
         cells += [to_atoms(outputs[f'structure_{index}_{n}']) for n in range(repeats)]
         volumes = [float(cell.get_volume()) for cell in cells]
         last = repeats - 1
-        energy, forces, stress = pw_labels(
-            outputs[f'parameters_{index}_{last}'], outputs[f'trajectory_{index}_{last}']
-        )
+        energy, forces, stress = pw_labels(outputs[f'trajectory_{index}_{last}'])
         change = abs(volumes[-1] / volumes[-2] - 1)
         rows.append(
             {
@@ -111,18 +109,16 @@ def joined(datasets: Mapping[str, DatasetData]) -> DatasetData:
     return DatasetData.from_frames(frames, methods.pop())
 
 
-def pw_labels(
-    parameters: orm.Dict, trajectory: orm.TrajectoryData
-) -> tuple[float, np.ndarray, np.ndarray | None]:
+def pw_labels(trajectory: orm.TrajectoryData) -> tuple[float, np.ndarray, np.ndarray | None]:
     """Return energy (eV), forces (n, 3; eV/angstrom) and stress (6; eV/angstrom^3, or ``None``).
 
     All are of the last ionic step. The stress has tension positive, xx yy zz yz xz xy.
 
-    :raises KeyError: if there are no forces.
+    :raises KeyError: if there are no energies or forces.
     """
     names = trajectory.get_arraynames()
     stress: Any = None
     if 'stress' in names:
         stress = stress_from_pw(trajectory.get_array('stress')[-1])
     forces = np.asarray(trajectory.get_array('forces')[-1], dtype=float)
-    return float(parameters.get_dict()['energy']), forces, stress
+    return float(trajectory.get_array('energy')[-1]), forces, stress
