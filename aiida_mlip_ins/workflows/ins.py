@@ -16,16 +16,14 @@ from aiida_mlip_ins.calculations.functions.spectra import (
     group_intensities,
     mesh_change,
 )
-from aiida_mlip_ins.calculations.ins import InsCalculation, isotope_problems, settings_problems
+from aiida_mlip_ins.calculations.ins import InsCalculation
 from aiida_mlip_ins.data.ins_map import InsMapData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
-from aiida_mlip_ins.science.ins import KEYS, ConvergenceSettings
-from aiida_mlip_ins.science.settings import problems
+from aiida_mlip_ins.science.ins import KEYS
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.ins_inputs import (
-    energy_problems,
     ins_parameters,
-    resolution_setting_problems,
+    ins_problems,
     validate_convergence,
     validate_group_by,
     validate_resolution,
@@ -170,13 +168,7 @@ class InsWorkChain(WorkChain):
         )
         parameters = ins_parameters(numbers, cell)
         node, found = load_engine_code(code)
-        found += settings_problems(parameters, 'parameters')
-        found += resolution_setting_problems(numbers['resolution'], 'resolution')
-        found += energy_problems(parameters, numbers['resolution'])
-        if not found and force_constants is not None:
-            found = isotope_problems(parameters, force_constants)
-        if numbers['convergence']:
-            found += problems(ConvergenceSettings, numbers['convergence'], 'convergence')
+        found += ins_problems(parameters, numbers, force_constants)
         if found:
             raise ValueError('\n'.join(found))
         builder = cls.get_builder()
@@ -240,23 +232,35 @@ class InsWorkChain(WorkChain):
 
     def broaden(self) -> ExitCode | None:
         """Apply the resolution."""
-        spectrum, node = broaden_spectrum.run_get_node(
-            self.ctx.grouped,
-            self.inputs.resolution,
-            metadata={'call_link_label': f'broaden_{self.ctx.doublings}'},
+        spectrum, failure = self._broadened(
+            broaden_spectrum, self.ctx.grouped, f'broaden_{self.ctx.doublings}'
         )
-        if not node.is_finished_ok:
-            return self.exit_codes.ERROR_BROADENING_FAILED.format(
-                cause=f'<{node.pk}> {node.exit_message}'
-            )
         self.ctx.before, self.ctx.spectrum = self.ctx.get('spectrum'), spectrum
-        return None
+        return failure
+
+    def _broadened(
+        self, function: Any, node: orm.Data, label: str
+    ) -> tuple[orm.Data | None, ExitCode | None]:
+        """Return the broadened node, or the exit code of what refused it."""
+        made, process = function.run_get_node(
+            node, self.inputs.resolution, metadata={'call_link_label': label}
+        )
+        if process.is_finished_ok:
+            return made, None
+        cause = f'<{process.pk}> {process.exit_message}'
+        return None, self.exit_codes.ERROR_BROADENING_FAILED.format(cause=cause)
 
     def compare_meshes(self) -> None:
-        """Decide whether the mesh has to be doubled once more."""
+        """Double the mesh unless it is dense enough."""
+        self.ctx.finished = self._is_dense_enough()
+        if not self.ctx.finished:
+            self.ctx.doublings += 1
+            self.ctx.mesh = [2 * number for number in self.ctx.mesh]
+
+    def _is_dense_enough(self) -> bool:
+        """Whether the spectrum has converged with the mesh, or no other is to be tried."""
         if 'convergence' not in self.inputs:
-            self.ctx.finished = True
-            return
+            return True
         limits = self.inputs.convergence.get_dict()
         if self.ctx.before is not None:
             self.ctx.change = mesh_change(
@@ -266,13 +270,8 @@ class InsWorkChain(WorkChain):
             )
             self.report(f'mesh {self.ctx.mesh}: changed by {self.ctx.change.value:.2g}')
             if self.ctx.change.value <= limits['tolerance']:
-                self.ctx.finished = True
-                return
-        if self.ctx.doublings == limits['max_doublings']:
-            self.ctx.finished = True
-            return
-        self.ctx.doublings += 1
-        self.ctx.mesh = [2 * number for number in self.ctx.mesh]
+                return True
+        return bool(self.ctx.doublings == limits['max_doublings'])
 
     def results(self) -> ExitCode | None:
         """Hand out the nodes of the densest mesh, and say what there is."""
@@ -282,13 +281,9 @@ class InsWorkChain(WorkChain):
         self.out('spectrum', self.ctx.spectrum)
         self.out('results', outputs.results)
         if 'map' in outputs:
-            broadened, node = broaden_map.run_get_node(
-                outputs.map, self.inputs.resolution, metadata={'call_link_label': 'broaden_map'}
-            )
-            if not node.is_finished_ok:
-                return self.exit_codes.ERROR_BROADENING_FAILED.format(
-                    cause=f'<{node.pk}> {node.exit_message}'
-                )
+            broadened, failure = self._broadened(broaden_map, outputs.map, 'broaden_map')
+            if failure:
+                return failure
             self.out('map', broadened)
         numbers = outputs.results.get_dict()
         for remark in numbers.get('remarks', []):

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 from aiida import orm
+from aiida_phonopy.data import ForceConstantsData
 
+from aiida_mlip_ins.calculations.ins import isotope_problems, settings_problems
 from aiida_mlip_ins.science.broadening import ResolutionSettings, resolution_problems
 from aiida_mlip_ins.science.ins import KEYS, ConvergenceSettings
 from aiida_mlip_ins.science.instruments import INSTRUMENTS
@@ -22,6 +24,26 @@ def ins_parameters(numbers: Mapping[str, Any], cell: np.ndarray) -> dict[str, An
     :param cell: (3, 3) lattice vectors as rows, angstrom.
     """
     return {**numbers['parameters'], 'mesh': mesh_from_spacing(cell, numbers['q_spacing'])}
+
+
+def ins_problems(
+    parameters: dict[str, Any],
+    numbers: Mapping[str, Any],
+    force_constants: ForceConstantsData | None,
+) -> list[str]:
+    """Return every problem of the settings, by themselves and for the crystal if there is one.
+
+    :param parameters: of the simulation.
+    :param numbers: of the protocol, with ``resolution`` and ``convergence``.
+    """
+    found = settings_problems(parameters, 'parameters')
+    found += resolution_setting_problems(numbers['resolution'], 'resolution')
+    found += energy_problems(parameters, numbers['resolution'])
+    if not found and force_constants is not None:
+        found = isotope_problems(parameters, force_constants)
+    if numbers['convergence']:
+        found += problems(ConvergenceSettings, numbers['convergence'], 'convergence')
+    return found
 
 
 def resolution_setting_problems(settings: dict[str, Any], where: str) -> list[str]:
