@@ -228,10 +228,11 @@ class ReferenceWorkChain(WorkChain):
         """Make the dataset of what there is, then judge whether it is enough."""
         failed, total = len(self.ctx.failures), len(self.ctx.frame_keys)
         if self.ctx.trajectories:
+            # To look for it in the cache, AiiDA would hash every file of every trajectory.
             dataset = collect_dataset(
                 frames=self.inputs.frames,
                 method=self.inputs.method,
-                metadata={'call_link_label': 'collect_dataset'},
+                metadata={'call_link_label': 'collect_dataset', 'disable_cache': True},
                 **self.ctx.trajectories,
             )
             self.out('dataset', dataset)
