@@ -16,8 +16,8 @@ TIMEOUT_S = 60
 def running_daemon(workers: int = 3) -> Iterator[tuple[bool, Callable[[], None]]]:
     """Start the daemon unless it runs, and stop it at the end if it was started here.
 
-    :param workers: a workchain runs in one of them. The broker hands tasks out in turn; with as many
-        workers as lanes, the expensive process of every frame could fall to one and the same.
+    :param workers: a workchain runs in one of them. The broker hands tasks out in turn; with as
+        many workers as lanes, the costly process of every frame could fall to one and the same.
     :return: whether it was started here, and a function that raises if it no longer runs.
     """
     from aiida.engine.daemon.client import DaemonException, get_daemon_client

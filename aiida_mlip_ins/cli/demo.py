@@ -71,7 +71,7 @@ def demo(
     with (output / 'demo.log').open('a') as log:
         log.write(time.strftime('== %Y-%m-%d %H:%M:%S\n'))
         node, memory = _run(again, protocol, overrides, log)
-    finish(node, output, memory, time.monotonic() - began)
+    finish(node, output, memory, began)
 
 
 def _run(
@@ -153,8 +153,11 @@ def find_unfinished() -> int | None:
     return query.first(flat=True)
 
 
-def finish(node: orm.ProcessNode, output: Path, memory_gb: float | None, seconds: float) -> None:
-    """Write the report, print the numbers and how to go on; exit with 1 if the chain failed."""
+def finish(node: orm.ProcessNode, output: Path, memory_gb: float | None, began: float) -> None:
+    """Write the report, print the numbers and how to go on; exit with 1 if the chain failed.
+
+    :param began: when the command did, by the monotonic clock.
+    """
     from aiida_mlip_ins.cli.follow import duration
     from aiida_mlip_ins.cli.summary_text import summary_text
     from aiida_mlip_ins.query.summary import summary
@@ -162,7 +165,7 @@ def finish(node: orm.ProcessNode, output: Path, memory_gb: float | None, seconds
 
     page = write_report(node, output, measured_memory_gb=memory_gb)
     click.echo(f'\n{summary_text(summary(node, memory_gb))}')
-    click.echo(f'This command took {duration(seconds)}.')
+    click.echo(f'This command took {duration(time.monotonic() - began)}.')
     click.echo(how_to_go_on(node, page))
     if not node.is_finished_ok:
         reason = node.exit_message or node.exception or f'it was {node.process_state.value}'

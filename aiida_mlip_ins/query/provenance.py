@@ -112,12 +112,11 @@ def settings_of(node: orm.Node) -> list[Row]:
         orm.Dict, with_outgoing='calculation', edge_filters={'type': LinkType.INPUT_CALC.value},
         project='*', edge_project='label',
     )  # fmt: skip
+    found = sorted(query.all(), key=lambda row: row[1].pk)
+    made = _created({settings.pk for _, settings, _ in found})
     rows: dict[tuple[str, str, str], Row] = {}
-    made: dict[int, bool] = {}
-    for label, settings, name in sorted(query.all(), key=lambda r: r[1].pk):
-        if settings.pk not in made:
-            made[settings.pk] = settings.creator is not None
-        if made[settings.pk]:
+    for label, settings, name in found:
+        if settings.pk in made:
             continue
         content = settings.get_dict()
         key = (label, name, json.dumps(content, sort_keys=True))
@@ -214,3 +213,14 @@ def _row(node: orm.Node) -> Row:
         'description': what,
         'created': node.ctime.isoformat(timespec='seconds'),
     }
+
+
+def _created(pks: set[int]) -> set[int]:
+    """Return those of the nodes that a calculation created."""
+    query = orm.QueryBuilder()
+    query.append(orm.CalculationNode, tag='creator')
+    query.append(
+        orm.Data, with_incoming='creator', edge_filters={'type': LinkType.CREATE.value},
+        filters={'id': {'in': pks or {-1}}}, project='id',
+    )  # fmt: skip
+    return set(query.all(flat=True))

@@ -37,8 +37,8 @@ class HighPressureInsWorkChain(WorkChain):
 
     It only composes: every step is a process that can be run alone. Given a ``model`` it starts at
     the pressure scan, given a ``dataset`` at the training, otherwise at DFT. The DFT check
-    (``pw_phonons``) runs beside the training, which leaves a core free. What a step made is an
-    output as soon as it exists, so a later failure loses nothing.
+    (``pw_phonons``) runs beside the training. What a step made is an output as soon as it exists,
+    so a later failure loses nothing.
     """
 
     get_builder_from_protocol = classmethod(get_builder)
