@@ -32,17 +32,15 @@ class EngineParser(Parser):
                 return self._exit('OUTPUT_UNREADABLE', f'{RESULTS}: {error}')
         if ERROR in names:
             error = json.loads(self.retrieved.get_object_content(ERROR))
-            kind = error['kind']
             if results is not None:
                 try:
                     self.parse_results(results, temporary)
                     self.out('results', orm.Dict(results))
                 except (OSError, ValueError, KeyError) as problem:
                     self.logger.warning(f'nothing was saved of it: {problem}')
-            message = ' '.join(part for part in (error['message'], error.get('hint')) if part)
-            if f'ERROR_{kind}' not in self.exit_codes:
-                kind = 'UNEXPECTED'
-            return self._exit(kind, message)
+            if f'ERROR_{error["kind"]}' not in self.exit_codes:
+                error['kind'] = 'UNEXPECTED'
+            return self._failed(error)
         if results is None:
             return self._exit('OUTPUT_MISSING', self._last_words(names))
         try:
@@ -65,6 +63,11 @@ class EngineParser(Parser):
         self.logger.error(message)
         code: ExitCode = getattr(self.exit_codes, f'ERROR_{kind}')
         return code.format(message=message)
+
+    def _failed(self, failure: dict[str, Any]) -> ExitCode:
+        """Return the exit code of a driver's ``kind``, ``message`` and ``hint``."""
+        sentences = [failure['message'].rstrip('.'), failure.get('hint')]
+        return self._exit(failure['kind'], '. '.join(filter(None, sentences)))
 
     def _last_words(self, names: list[str]) -> str:
         """Return the end of what the job wrote to its standard error."""

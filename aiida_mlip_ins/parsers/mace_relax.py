@@ -26,6 +26,4 @@ class MaceRelaxParser(EngineParser):
         self.out('trajectory', FramesData(temporary / 'trajectory.xyz'))
         if failure is None:
             return None
-        return self._exit(
-            failure['kind'], '. '.join(filter(None, (failure['message'], failure['hint'])))
-        )
+        return self._failed(failure)

@@ -42,9 +42,7 @@ class MaceTrainParser(EngineParser):
             self.out('predictions', DatasetData(temporary / 'predictions.xyz', method=method))
         if failure is None:
             return None
-        return self._exit(
-            failure['kind'], '. '.join(filter(None, (failure['message'], failure['hint'])))
-        )
+        return self._failed(failure)
 
     def _learning_curve(self, entries: list[dict[str, Any]], stage_two_start: int | None) -> None:
         node = orm.ArrayData()

@@ -131,7 +131,7 @@ def test_error_before_the_training(tmp_path: Path, kind: str, status: int) -> No
     (tmp_path / 'error.json').write_text(json.dumps(failed(kind)))
     outputs, node = parsed('train', tmp_path, train_inputs())
     assert node.exit_status == status
-    assert 'what happened What to do.' in node.exit_message
+    assert 'what happened. What to do.' in node.exit_message
     assert outputs == {}
 
 
