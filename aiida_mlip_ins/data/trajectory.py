@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiida import orm
 
-from aiida_mlip_ins.science.trajectory import UNITS, Trajectory
+from aiida_mlip_ins.science.trajectory import ARRAYS, UNITS, Trajectory
 
 OWN = ('potential_energy', 'conserved_energy', 'pressure')
 """Arrays that AiiDA's node has no place of its own for."""
@@ -36,12 +36,6 @@ def from_node(node: orm.TrajectoryData) -> Trajectory:
     missing = sorted({*OWN, 'velocities', 'cells', 'times'} - set(node.get_arraynames()))
     if missing:
         raise ValueError(f'trajectory: it lacks {", ".join(missing)}')
-    return Trajectory(
-        symbols=list(node.symbols),
-        steps=node.get_stepids(),
-        times=node.get_times(),
-        positions=node.get_positions(),
-        velocities=node.get_velocities(),
-        cells=node.get_cells(),
-        **{name: node.get_array(name) for name in OWN},
-    )
+    # AiiDA calls the numbers of the steps so, and the other arrays as we do.
+    arrays = {name: node.get_array(name) for name in ARRAYS if name != 'steps'}
+    return Trajectory(symbols=list(node.symbols), steps=node.get_stepids(), **arrays)
