@@ -21,6 +21,7 @@ ENDED = ('finished', 'excepted', 'killed')
 WORDS = {
     'force_mae_mev_per_angstrom': ('force MAE', 'meV/angstrom'),
     'pressure_gpa': ('at', 'GPa'),
+    'temperature_k': ('at', 'K'),
 }
 """Numbers in the lines of a driver that are shown: what they are called, and their unit."""
 ONE_UNIT = ('quantumespresso.pw.base',)

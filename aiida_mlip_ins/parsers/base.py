@@ -38,10 +38,13 @@ class EngineParser(Parser):
                     self.out('results', orm.Dict(results))
                 except (OSError, ValueError, KeyError) as problem:
                     self.logger.warning(f'nothing was saved of it: {problem}')
+            else:
+                self._save_remains(temporary)
             if f'ERROR_{error["kind"]}' not in self.exit_codes:
                 error['kind'] = 'UNEXPECTED'
             return self._failed(error)
         if results is None:
+            self._save_remains(temporary)
             return self._exit('OUTPUT_MISSING', self._last_words(names))
         try:
             code = self.parse_results(results, temporary)
@@ -57,6 +60,18 @@ class EngineParser(Parser):
         its own. Raise ``OSError``, ``ValueError`` or ``KeyError`` for a file that cannot be read.
         """
         raise NotImplementedError
+
+    def parse_remains(self, temporary: Path) -> None:
+        """Turn what a job that left no results had written into nodes; nothing, by default.
+
+        Raise ``OSError`` or ``ValueError`` for a file that cannot be read.
+        """
+
+    def _save_remains(self, temporary: Path) -> None:
+        try:
+            self.parse_remains(temporary)
+        except (OSError, ValueError) as problem:
+            self.logger.warning(f'nothing was saved of it: {problem}')
 
     def _exit(self, kind: str, message: str) -> ExitCode:
         """Return the exit code of a kind of error, with its message also in the report."""

@@ -22,6 +22,7 @@ KINDS = {
     'mlip_ins.mace_train': 'training',
     'mlip_ins.mace_evaluate': 'forces',
     'mlip_ins.mace_relax': 'forces',
+    'mlip_ins.mace_md': 'forces',
     'mlip_ins.mace_inspect': 'forces',
     'mlip_ins.ins': 'spectra',
 }

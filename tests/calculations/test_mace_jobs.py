@@ -12,6 +12,7 @@ from aiida import orm
 
 from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.calculations.mace_inspect import MaceInspectCalculation
+from aiida_mlip_ins.calculations.mace_md import MaceMdCalculation
 from aiida_mlip_ins.calculations.mace_relax import MaceRelaxCalculation
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
 from aiida_mlip_ins.calculations.shipping import checksum
@@ -215,4 +216,64 @@ def test_code_of_another_plugin(
             model=mace_model,
             frames=toy_dataset,
             **evaluate_inputs_from_protocol(),
+        )
+
+
+def md_inputs(**changes: Any) -> dict[str, Any]:
+    parameters = load_protocol('md')['md']['parameters']
+    return {'temperature': 300.0, 'pressure': 1.5, 'parameters': orm.Dict(parameters), **changes}
+
+
+def test_md(
+    prepared: Callable,
+    any_code: orm.InstalledCode,
+    mace_model: MaceModelData,
+    toy_structure: orm.StructureData,
+) -> None:
+    folder, inputs, calcinfo = prepared(
+        MaceMdCalculation,
+        code=any_code,
+        model=mace_model,
+        structure=toy_structure,
+        checkpoint=orm.SinglefileData(io.BytesIO(b'PK state')),
+        metadata={'options': {'max_wallclock_seconds': 600}},
+        **md_inputs(),
+    )
+    assert (inputs['temperature_k'], inputs['pressure_gpa'], inputs['wallclock_s']) == (
+        300,
+        1.5,
+        600,
+    )
+    assert (folder / 'checkpoint.npz').read_bytes() == b'PK state'
+    assert ase.io.read(folder / inputs['structure']).get_volume() == pytest.approx(2.95**3)
+    assert set(calcinfo.retrieve_temporary_list) == {'trajectory_*.npz', 'checkpoint.npz'}
+    assert (folder / 'aiida_mlip_ins/drivers/md_dynamics.py').is_file()
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'temperature': 0.0}, 'needs more than 0 K'),
+        ({'parameters': {'ensemble': 'nve'}}, "'nve' is not allowed"),
+        ({'parameters': {'initial_temperature_factor': 7.0}}, 'raise max_temperature_factor'),
+    ],
+)
+def test_md_refuses(
+    prepared: Callable,
+    any_code: orm.InstalledCode,
+    mace_model: MaceModelData,
+    toy_structure: orm.StructureData,
+    change: dict[str, Any],
+    message: str,
+) -> None:
+    given = md_inputs()
+    if 'parameters' in change:
+        change = {'parameters': {**given['parameters'].get_dict(), **change['parameters']}}
+    with pytest.raises(ValueError, match=message):
+        prepared(
+            MaceMdCalculation,
+            code=any_code,
+            model=mace_model,
+            structure=toy_structure,
+            **{**given, **change},
         )

@@ -16,7 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ase import Atoms
+
 from aiida_mlip_ins.science.dataset import bare, write_frames
+from aiida_mlip_ins.workflows.protocols import load_protocol
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / 'fixtures' / 'mace'
@@ -31,6 +34,13 @@ KEPT = {
     'mace_evaluate': ('results.json', 'labelled.xyz'),
     'mace_relax': ('results.json', 'relaxed.xyz', 'trajectory.xyz'),
     'mace_inspect': ('results.json',),
+    'mace_md': (
+        'results.json',
+        'trajectory_0000000000.npz',
+        'trajectory_0000000006.npz',
+        'trajectory_0000000012.npz',
+        'checkpoint.npz',
+    ),
 }
 
 
@@ -68,6 +78,23 @@ def main() -> None:
         },
         {'model.model': model, 'structure.xyz': write_frames([start])},
     )  # fmt: skip
+    make_md(model)
+
+
+def make_md(model: bytes) -> None:
+    """Two atoms for twelve steps of 1 fs at 8 GPa."""
+    crystal = Atoms('NiAl', scaled_positions=[(0, 0, 0), (0.5,) * 3], cell=[2.85] * 3, pbc=True)
+    crystal.info['source'] = 'input'
+    parameters = {
+        **load_protocol('md')['md']['parameters'], 'duration_ps': 0.012, 'timestep_fs': 1.0,
+        'record_every': 2, 'batch_frames': 3,
+    }  # fmt: skip
+    inputs = {
+        'parameters': parameters, 'model': 'model.model', 'structure': 'structure.xyz',
+        'temperature_k': 300.0, 'pressure_gpa': 8.0, 'wallclock_s': None,
+    }  # fmt: skip
+    files = {'model.model': model, 'structure.xyz': write_frames([crystal])}
+    run('mace_md', inputs, files)
 
 
 def run(driver: str, inputs: dict, files: dict[str, bytes]) -> None:
