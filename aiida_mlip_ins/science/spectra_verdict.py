@@ -79,8 +79,9 @@ def judge(
         ``spectra_difference.compare_differences``), and ``left_out`` (sentences).
     :param shifts: by role, as ``peak_shifts.peak_shifts`` returns them.
     :return: ``verdicts`` (each with ``kind`` (``spectrum``, ``change``, ``shifts``), ``role``,
-        ``word``, ``sentence``, ``checks``), ``best`` (role by pressure, where there are several),
-        ``sentences``.
+        ``word``, ``numbers``, ``sentence``, ``checks``), ``best`` (role by pressure, where there
+        are several), ``sentences`` and, of these, ``remarks``, those that are on no single
+        comparison.
     """
     reference = metrics['reference']
     verdicts = [
@@ -116,6 +117,7 @@ def judge(
         'sentences': [
             *(verdict['sentence'] for verdict in verdicts), *ranking, *metrics['left_out'],
         ],
+        'remarks': [*ranking, *metrics['left_out']],
     }  # fmt: skip
 
 
@@ -172,6 +174,7 @@ def _verdict(kind: str, role: str, what: str, checks: Sequence[_Check]) -> dict[
         'role': role,
         'what': what,
         'word': word,
+        'numbers': numbers,
         'sentence': f'{what}: {word}. {numbers[0].upper()}{numbers[1:]}.',
         'checks': [
             {'name': check.words, 'value': check.value, 'limit': check.limit,

@@ -175,6 +175,15 @@ def _metrics(
             }
             for pair in made.pairs
         ],
+        'differences': [
+            {
+                'role': change.high.role,
+                'pressures_gpa': list(change.pressures_gpa),
+                'label': change.high.label,
+                'low_label': change.low.label,
+            }
+            for change in made.changes
+        ],
         'changes': [
             {
                 'role': other.high.role,
