@@ -64,7 +64,8 @@ def peak_shifts(
         one value ``slope_per_cm_per_gpa``; ``assignment``. Under the name of each other role
         ``n_shifts`` (that both have, between the first and the last pressure they share),
         ``n_same_direction``, ``mean_absolute_difference_per_cm``, ``mean_shift_per_cm`` and
-        ``reference_mean_shift_per_cm`` (``None`` if there are none).
+        ``reference_mean_shift_per_cm``, and ``relative_difference``, the mean absolute difference
+        over the mean absolute shift of the reference (``None`` if there are none).
     """
     lines = {role: follow_peaks(lists, max_shift) for role, lists in peaks.items()}
     rows: list[dict[str, Line]] = [{reference: line} for line in lines[reference]]
@@ -153,10 +154,12 @@ def _agreement(
             pairs.append((both[-1][0] - both[0][0], both[-1][1] - both[0][1]))
     own, theirs = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
     same = [direction(a, threshold) == direction(b, threshold) for a, b in pairs]
+    size = float(np.abs(own).mean()) if pairs else 0.0
     return {
         'n_shifts': len(pairs),
         'n_same_direction': sum(same),
         'mean_absolute_difference_per_cm': float(np.abs(theirs - own).mean()) if pairs else None,
+        'relative_difference': float(np.abs(theirs - own).mean()) / size if size > 0 else None,
         'mean_shift_per_cm': float(theirs.mean()) if pairs else None,
         'reference_mean_shift_per_cm': float(own.mean()) if pairs else None,
     }

@@ -14,6 +14,10 @@ REFERENCES = (EXPERIMENT, 'dft')
 """Roles that the others are judged by, the first that there is."""
 
 
+SAME_GPA = 1e-6
+"""Two statements of one pressure differ by less than this (GPa)."""
+
+
 @dataclass(frozen=True)
 class AboutSpectrum:
     """What is said of one spectrum beside its node."""

@@ -31,8 +31,11 @@ class SpectraSettings:
         'Largest Wasserstein distance that is good.', '1/cm', minimum=0.0
     )
     good_peak_shift: float = setting(
-        'Largest mean distance of matched peaks, and of their shifts under pressure, that is good.',
-        '1/cm',
+        'Largest mean distance of matched peaks that is good.', '1/cm', minimum=0.0
+    )
+    good_shift_error: float = setting(
+        'Largest mean difference of shifts under pressure that is good, as a share of the mean '
+        "size of the reference's.",
         minimum=0.0,
     )
     good_peak_share: float = setting(
@@ -144,8 +147,9 @@ def _change_checks(row: Mapping[str, Any], settings: SpectraSettings) -> list[_C
 def _shift_checks(numbers: Mapping[str, Any], settings: SpectraSettings) -> list[_Check]:
     """Return the checks of the shifts of one role."""
     return [
-        _Check('shifts differ by', numbers['mean_absolute_difference_per_cm'],
-               settings.good_peak_shift, False, '.1f', ' 1/cm on average'),
+        _Check(f'shifts differ by {numbers["mean_absolute_difference_per_cm"]:.1f} 1/cm on '
+               'average, a share of', numbers['relative_difference'], settings.good_shift_error,
+               False),
         _Check(f'{numbers["n_same_direction"]} of {numbers["n_shifts"]} go the same way, a share '
                'of', numbers['n_same_direction'] / numbers['n_shifts'],
                settings.good_peak_share, True),
@@ -185,25 +189,27 @@ def _verdict(kind: str, role: str, what: str, checks: Sequence[_Check]) -> dict[
 
 
 def _best(metrics: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return which role is closest to the reference at each pressure, by the mean over windows."""
+    """Return which role describes the reference best at each pressure, and the same in sentences.
+
+    By R2, the mean over the windows: a Wasserstein distance is moved by the level of the background
+    more than by peaks that are a little off.
+    """
     found, sentences = [], []
-    distances: dict[float, dict[str, float]] = {}
+    qualities: dict[float, dict[str, float]] = {}
     for pair in metrics['pairs']:
-        values = [row['wasserstein_per_cm'] for row in pair['windows']]
+        values = [row['r_squared'] for row in pair['windows']]
         if None not in values:
             mean = sum(values) / len(values)
-            distances.setdefault(pair['pressure_gpa'], {})[pair['role']] = mean
-    for pressure, roles in distances.items():
+            qualities.setdefault(pair['pressure_gpa'], {})[pair['role']] = mean
+    for pressure, roles in qualities.items():
         if len(roles) < 2:
             continue
-        order = sorted(roles, key=lambda role: roles[role])
-        found.append(
-            {'pressure_gpa': pressure, 'role': order[0], 'wasserstein_per_cm': roles[order[0]]}
-        )
-        rest = ', '.join(f'{role} {roles[role]:.1f}' for role in order[1:])
+        order = sorted(roles, key=lambda role: -roles[role])
+        found.append({'pressure_gpa': pressure, 'role': order[0], 'r_squared': roles[order[0]]})
+        rest = ', '.join(f'{role} {roles[role]:.2f}' for role in order[1:])
         sentences.append(
-            f'At {pressure:g} GPa {order[0]} is closest to {metrics["reference"]}: Wasserstein '
-            f'distance {roles[order[0]]:.1f} 1/cm ({rest}).'
+            f'At {pressure:g} GPa {order[0]} describes {metrics["reference"]} best: R\u00b2 '
+            f'{roles[order[0]]:.2f} ({rest}).'
         )
     return found, sentences
 

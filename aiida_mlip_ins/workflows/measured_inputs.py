@@ -9,11 +9,10 @@ from typing import Any
 from aiida_mlip_ins.data.measured import MeasuredSpectrumData
 from aiida_mlip_ins.science.measured import window_problems
 from aiida_mlip_ins.science.settings import problems
+from aiida_mlip_ins.science.spectra_set import SAME_GPA
 from aiida_mlip_ins.science.spectrum_peaks import PeakSettings, common_window, range_problems
 from aiida_mlip_ins.workflows.pressures import gpa, pressure_key
 from aiida_mlip_ins.workflows.protocols import load_protocol, merge, override_problems
-
-SAME_GPA = 1e-6
 
 
 def by_key(

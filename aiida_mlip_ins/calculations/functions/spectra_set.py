@@ -15,14 +15,18 @@ from aiida_mlip_ins.science import spectra_difference
 from aiida_mlip_ins.science.agreement import AgreementSettings
 from aiida_mlip_ins.science.peak_shifts import peak_shifts
 from aiida_mlip_ins.science.settings import build, problems, unknown_keys
-from aiida_mlip_ins.science.spectra_set import EXPERIMENT, AboutSpectrum, Entry, Plan, plan
+from aiida_mlip_ins.science.spectra_set import (
+    EXPERIMENT,
+    SAME_GPA,
+    AboutSpectrum,
+    Entry,
+    Plan,
+    plan,
+)
 from aiida_mlip_ins.science.spectra_verdict import SpectraSettings, judge
 from aiida_mlip_ins.science.spectrum_peaks import peaks_of
 
 Spectrum = MeasuredSpectrumData | InsSpectrumData
-
-SAME_GPA = 1e-6
-"""Two statements of one pressure differ by less than this (GPa)."""
 
 
 def entries_of(
