@@ -24,7 +24,9 @@ def carry_out(inputs: Inputs, builder: ProcessBuilder | None, daemon: bool, chec
     name = builder.process_class.__name__
     if check:
         click.echo(f'The inputs of {name} are valid; nothing was stored.')
-    elif daemon:
+        return
+    inputs.import_files(builder)
+    if daemon:
         _submit(builder, name)
     else:
         _run(builder, name)

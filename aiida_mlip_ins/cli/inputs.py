@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,14 @@ from aiida import orm
 from aiida.common.exceptions import MultipleObjectsError, NotExistent
 from ase.io import read
 
+from aiida_mlip_ins.calculations.functions.measured import read_measured_spectrum
 from aiida_mlip_ins.cli.nodes import find_node
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.data.measured import MeasuredSpectrumData
 from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.data.structure import to_structure
+from aiida_mlip_ins.science.readers import ReadSettings, read_file
 from aiida_mlip_ins.science.structure import pressure_problems, read_crystal
 
 
@@ -23,6 +27,9 @@ class Inputs:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self.files: dict[str, Path] = {}
+        """Files that were read to check them, by the UUID of the node that stands for each until
+        the inputs have been accepted; see :meth:`import_files`."""
 
     def attempt(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return what the function returns, or ``None`` if it raises a ``ValueError``."""
@@ -105,6 +112,37 @@ class Inputs:
             return None
         frames = self._read('dataset', Path(text))
         return self.attempt(DatasetData.from_frames, frames, method) if frames else None
+
+    def spectrum(self, name: str, text: str, simulated: bool = True) -> Any:
+        """Return a measured spectrum from a node or a file, or a simulated one from a node."""
+        if not Path(text).is_file():
+            node = self.node(name, text, orm.ArrayData)
+            kinds = (MeasuredSpectrumData, InsSpectrumData) if simulated else MeasuredSpectrumData
+            if node is not None and not isinstance(node, kinds):
+                what = 'spectrum' if simulated else 'measured spectrum'
+                self.problems.append(f'{name}: <{node.pk}> is a {type(node).__name__}, no {what}')
+                return None
+            return node
+        spectrum = self.attempt(read_file, Path(text), ReadSettings())
+        if spectrum is None:
+            return None
+        node = MeasuredSpectrumData.from_spectrum(spectrum)
+        self.files[node.uuid] = Path(text)
+        return node
+
+    def import_files(self, namespace: MutableMapping[str, Any]) -> None:
+        """Read the files again as calcfunctions, so that each spectrum has its file as its source.
+
+        :param namespace: inputs at any depth, in which the nodes are replaced.
+        """
+        for key, value in namespace.items():
+            if isinstance(value, MutableMapping):
+                self.import_files(value)
+            elif isinstance(value, orm.Node) and value.uuid in self.files:
+                path = self.files[value.uuid]
+                node = read_measured_spectrum(orm.SinglefileData(path.resolve()), orm.Dict({}))
+                node.label = path.stem
+                namespace[key] = node
 
     def pressures(self, given: Sequence[Sequence[float]]) -> list[float]:
         """Return the pressures (GPa) of all options together."""

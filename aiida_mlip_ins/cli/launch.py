@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from aiida_mlip_ins.cli import options
+from aiida_mlip_ins.cli.spectra import BACKGROUND, WINDOWS
 
 STRUCTURE = click.argument('structure', metavar='STRUCTURE')
 MODEL = click.option('--model', metavar='NODE', help=f'Potential ({options.NODE}).')
@@ -61,6 +62,8 @@ DFT = (options.PW_CODE, options.PSEUDO_FAMILY)
     click.option('--dataset', metavar='NODE', help='Labelled frames: start at the training.'),
     click.option('--model', metavar='NODE', help='Potential: start at the pressure scan.'),
     click.option('--foundation', metavar='NODE', help='Model that the training starts from.'),
+    click.option('--measured', type=options.SpectrumAt(), multiple=True,
+                 help='Measured spectrum at one of the pressures: its peaks go beside the modes.'),
     click.option('--no-dft-check', 'dft_check', flag_value=False, default=True,
                  help='Leave out the comparison with cells and modes of DFT.'),
     *NUMBERS,
@@ -177,6 +180,20 @@ def _several(name: str, what: str) -> Callable:
 )
 def compare(inputs: Any, **given: Any) -> Any:
     """Compare processes that have run: MACE with DFT, and the pressures with each other."""
-    from aiida_mlip_ins.cli import links
+    from aiida_mlip_ins.cli import links_compare
 
-    return links.compare(inputs, **given)
+    return links_compare.compare(inputs, **given)
+
+
+@link(
+    click.option('-s', '--spectrum', 'spectra', type=options.SpectrumOf(), multiple=True,
+                 help='One for each spectrum; the pressure (GPa) where the node has none.'),
+    click.option('--reference', metavar='ROLE',
+                 help='Role that the others are compared with; default: experiment, then dft.'),
+    WINDOWS, BACKGROUND, *NUMBERS,
+)  # fmt: skip
+def compare_spectra(inputs: Any, **given: Any) -> Any:
+    """Compare spectra of an experiment, DFT and models at several pressures."""
+    from aiida_mlip_ins.cli import links_compare
+
+    return links_compare.compare_spectra(inputs, **given)

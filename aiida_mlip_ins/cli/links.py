@@ -15,6 +15,7 @@ from aiida.engine import ProcessBuilder
 from aiida_phonopy.data import ForceConstantsData
 
 from aiida_mlip_ins.cli.inputs import Inputs
+from aiida_mlip_ins.data.measured import MeasuredSpectrumData
 from aiida_mlip_ins.science.settings import nearest
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS, load_protocol
 
@@ -24,7 +25,8 @@ Pressures = Sequence[Sequence[float]]
 def chain(
     inputs: Inputs, structure: str, pressures: Pressures, pw_code: str, engine_code: str,
     pseudo_family: str | None, dataset: str | None, model: str | None, foundation: str | None,
-    dft_check: bool, protocol: str | None, overrides: Path | None,
+    measured: Sequence[tuple[float, str]], dft_check: bool,
+    protocol: str | None, overrides: Path | None,
 ) -> ProcessBuilder | None:  # fmt: skip
     """Return the whole chain, or what is left of it given a dataset or a model."""
     from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
@@ -44,10 +46,23 @@ def chain(
         dataset=inputs.dataset(dataset, None),
         model=inputs.model(model),
         foundation=inputs.model(foundation),
+        measured=_measured(inputs, measured),
         check=dft_check,
         protocol=protocol,
         overrides=given,
     )
+
+
+def _measured(
+    inputs: Inputs, given: Sequence[tuple[float, str]]
+) -> dict[float, MeasuredSpectrumData]:
+    """Return measured spectra by pressure (GPa)."""
+    found: dict[float, MeasuredSpectrumData] = {}
+    for pressure, text in given:
+        if pressure in found:
+            inputs.problems.append(f'measured: {pressure:g} GPa is given more than once')
+        found[pressure] = inputs.spectrum(f'measured at {pressure:g} GPa', text, simulated=False)
+    return found
 
 
 def reference(
@@ -208,48 +223,6 @@ def ins(
         protocol=protocol,
         overrides=inputs.overrides(overrides),
     )
-
-
-def compare(
-    inputs: Inputs, mace_scan: str, mace_phonons: Sequence[str], ins: Sequence[str],
-    pw_scan: str | None, pw_phonons: Sequence[str],
-    protocol: str | None, overrides: Path | None,
-) -> ProcessBuilder | None:  # fmt: skip
-    """Return the comparison of processes that have run; each list is in the order of pressures."""
-    from aiida_mlip_ins.workflows.compare import CompareWorkChain
-
-    scan = inputs.process('mace_scan', mace_scan)
-    engines = {
-        'mace': _results(inputs, scan, mace_phonons, ins),
-        'pw': _results(inputs, inputs.process('pw_scan', pw_scan), pw_phonons, ()),
-    }
-    return build(
-        inputs,
-        CompareWorkChain.get_builder_from_protocol,
-        pressures=scan.inputs.pressures.get_list() if scan is not None else [],
-        mace=engines['mace'],
-        pw=engines['pw'] or None,
-        protocol=protocol,
-        overrides=inputs.overrides(overrides),
-    )
-
-
-def _results(
-    inputs: Inputs, scan: orm.ProcessNode | None, phonons: Sequence[str], ins: Sequence[str]
-) -> dict[str, dict[str, orm.Node]]:
-    """Return what processes of one engine have made, by kind and pressure."""
-    found: dict[str, dict[str, orm.Node]] = {}
-    if scan is not None:
-        found['structures'] = dict(inputs.output(scan, 'structures') or {})
-    for kind, output, identifiers in (
-        ('modes', 'modes', phonons), ('phonons', 'summary', phonons), ('spectra', 'spectrum', ins),
-    ):  # fmt: skip
-        nodes = [inputs.process(kind, identifier) for identifier in identifiers]
-        for index, node in enumerate(nodes):
-            made = inputs.output(node, output) if node is not None else None
-            if made is not None:
-                found.setdefault(kind, {})[f'pressure_{index}'] = made
-    return found
 
 
 def _with_family(given: dict[str, Any], family: str | None, link: str) -> dict[str, Any]:

@@ -28,6 +28,49 @@ class Pressures(click.ParamType):
             self.fail(f"'{value}' is not a number, or numbers separated by commas", param, ctx)
 
 
+class SpectrumAt(click.ParamType):
+    """A measured spectrum with its pressure."""
+
+    name = 'GPa=FILE_OR_NODE'
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the pressure (GPa), and the file or node."""
+        if isinstance(value, tuple):
+            return value
+        pressure, _, text = str(value).partition('=')
+        try:
+            return float(pressure), _needed(text)
+        except ValueError:
+            self.fail(f"'{value}' is no pressure and spectrum, such as 1.5=run.dat", param, ctx)
+
+
+class SpectrumOf(click.ParamType):
+    """A spectrum with its role and, if needed, its pressure."""
+
+    name = 'ROLE[@GPa]=FILE_OR_NODE'
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the role, the pressure (GPa) if there is one, and the file or node."""
+        if isinstance(value, tuple):
+            return value
+        whose, _, text = str(value).partition('=')
+        role, at, pressure = whose.partition('@')
+        try:
+            return _needed(role), float(pressure) if at else None, _needed(text)
+        except ValueError:
+            self.fail(
+                f"'{value}' is no role and spectrum, such as experiment@1.5=run.dat or dft=1234",
+                param, ctx,
+            )  # fmt: skip
+
+
+def _needed(text: str) -> str:
+    """Return a text that is not empty."""
+    if not text:
+        raise ValueError
+    return text
+
+
 PROFILE = click.option('-p', '--profile', metavar='NAME', help='AiiDA profile; default: yours.')
 PROCESS = click.argument('process', metavar='PROCESS')
 PRESSURES = click.option(

@@ -55,6 +55,16 @@ DECLARED: dict[str, tuple[Any, str]] = {
 """Options that say what a file does not say itself: the keys of ``ReadSettings``."""
 
 
+WINDOWS = click.option(
+    '-w', '--window', 'windows', type=Window(), multiple=True,
+    help='Range in 1/cm; give it several times. Default: what all spectra cover.',
+)  # fmt: skip
+BACKGROUND = click.option(
+    '--background', type=int, metavar='DEGREE',
+    help='Degree of the fitted background; 0 is a constant, -1 none.',
+)  # fmt: skip
+
+
 def declared(names: Iterable[str], prefix: str = '', whose: str = '') -> Callable:
     """Return some of these options, with a prefix to their names and words before their help."""
 
@@ -118,14 +128,8 @@ def import_spectrum(
 @options.PROFILE
 @click.argument('measured')
 @click.argument('simulated')
-@click.option(
-    '-w', '--window', 'windows', type=Window(), multiple=True,
-    help='Range in 1/cm; give it several times. Default: all that both spectra cover.',
-)  # fmt: skip
-@click.option(
-    '--background', type=int, metavar='DEGREE',
-    help='Degree of the fitted background; 0 is a constant, -1 none.',
-)  # fmt: skip
+@WINDOWS
+@BACKGROUND
 @declared(DECLARED, whose='File MEASURED: ')
 @declared(('units', 'columns'), 'simulated-', 'File SIMULATED: ')
 @options.PROTOCOL

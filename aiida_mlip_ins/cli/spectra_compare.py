@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from aiida_mlip_ins.cli.spectra_text import comparison_lines
 from aiida_mlip_ins.science import agreement
 from aiida_mlip_ins.science.measured import MeasuredSpectrum
 from aiida_mlip_ins.science.readers import ReadSettings, read_file
 from aiida_mlip_ins.science.settings import build
+from aiida_mlip_ins.science.spectrum_peaks import common_window
 
 PREFIX = 'simulated_'
 
@@ -92,15 +92,9 @@ def _spectrum(
             )
         chosen = inputs.attempt(build, ReadSettings, settings, kind)
         return (inputs.attempt(read_file, Path(name), chosen) if chosen else None), None
-    from aiida import orm
+    from aiida_mlip_ins.data.measured import as_spectrum
 
-    from aiida_mlip_ins.data.measured import MeasuredSpectrumData, as_spectrum
-    from aiida_mlip_ins.data.spectrum import InsSpectrumData
-
-    node = inputs.node(kind, name, orm.ArrayData)
-    if node is not None and not isinstance(node, MeasuredSpectrumData | InsSpectrumData):
-        inputs.problems.append(f'{kind}: <{node.pk}> is a {type(node).__name__}, no spectrum')
-        node = None
+    node = inputs.spectrum(kind, name)
     if settings:
         inputs.problems.append(
             f'{kind}: {name} is a node, so {", ".join(settings)} cannot be declared'
@@ -121,12 +115,13 @@ def _settings(
     if loaded is None:
         return None
     settings: dict[str, Any] = loaded['settings']
-    settings['windows'] = list(request.windows) or [
-        [
-            float(max(spectrum.energy[0] for spectrum in spectra)),
-            float(min(spectrum.energy[-1] for spectrum in spectra)),
-        ]
-    ]
+    windows = list(request.windows)
+    if not windows:
+        common = inputs.attempt(common_window, spectra)
+        if common is None:
+            return None
+        windows = [common]
+    settings['windows'] = windows
     if request.background is not None:
         settings['background_degree'] = request.background
     return settings
@@ -141,6 +136,7 @@ def _write(
     """Write picture, numbers and curves; return their paths."""
     from aiida_mlip_ins.report.figures_measured import agreement as figure
     from aiida_mlip_ins.report.html import to_png
+    from aiida_mlip_ins.report.spectra_files import overlay_csv
 
     output.mkdir(parents=True, exist_ok=True)
     picture, numbers = output / 'comparison.png', output / 'comparison.json'
@@ -152,15 +148,7 @@ def _write(
     paths = [picture, numbers]
     for overlay in overlays:
         path = output / f'comparison_{overlay.edges[0]:g}-{overlay.edges[-1]:g}.csv'
-        columns = {
-            'energy_per_cm': (overlay.edges[1:] + overlay.edges[:-1]) / 2,
-            'measured': overlay.measured,
-            **({} if overlay.errors is None else {'error': overlay.errors}),
-            'model': overlay.model,
-            'background': overlay.background,
-        }
-        table = np.column_stack(list(columns.values()))[~overlay.mask]
-        np.savetxt(path, table, '%.8g', ',', header=','.join(columns), comments='')
+        path.write_text(overlay_csv(overlay))
         paths.append(path)
     return paths
 

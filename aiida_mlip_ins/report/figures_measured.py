@@ -16,14 +16,24 @@ LABELLED = 40
 """Peaks beyond this number are no longer joined by lines: they would hide the spectra."""
 
 
-def agreement(rows: Sequence[Mapping[str, Any]], overlays: Sequence[Overlay], title: str) -> Figure:
+def agreement(
+    rows: Sequence[Mapping[str, Any]],
+    overlays: Sequence[Overlay],
+    title: str,
+    names: tuple[str, str] = ('measured', 'simulated'),
+    ylabel: str = 'intensity (arbitrary)',
+    colour: str = VERMILLION,
+) -> Figure:
     """Return for each window the overlay with the fitted background, and the residual below it.
 
     Measured peaks without a simulated one are marked above the curves, simulated ones without a
     measured one below.
 
-    :param rows: metrics of each window, as ``agreement.compare`` returns them.
+    :param rows: metrics of each window, as ``agreement.compare`` returns them; without peaks where
+        two differences were compared.
     :param overlays: its curves.
+    :param names: what the two are called.
+    :param colour: of the second.
     """
     count = len(overlays)
     with canvas(
@@ -31,7 +41,8 @@ def agreement(rows: Sequence[Mapping[str, Any]], overlays: Sequence[Overlay], ti
     ) as (figure, axes):
         for index, (row, overlay) in enumerate(zip(rows, overlays, strict=True)):
             top, rest = axes[2 * index], axes[2 * index + 1]
-            _overlay(top, row, overlay)
+            _overlay(top, row, overlay, names, colour)
+            top.set_ylabel(ylabel)
             _residual(rest, overlay)
             rest.sharex(top)
             top.tick_params(labelbottom=False)
@@ -46,30 +57,44 @@ def agreement(rows: Sequence[Mapping[str, Any]], overlays: Sequence[Overlay], ti
     return figure
 
 
-def _overlay(axis: Axes, row: Mapping[str, Any], overlay: Overlay) -> None:
+def _overlay(
+    axis: Axes, row: Mapping[str, Any], overlay: Overlay, names: tuple[str, str], colour: str
+) -> None:
     """Draw both spectra, the background and the peaks without a partner."""
     centres = (overlay.edges[1:] + overlay.edges[:-1]) / 2
     measured, model, background = (
         np.where(overlay.mask, np.nan, values)
         for values in (overlay.measured, overlay.model, overlay.background)
     )
-    axis.plot(centres, measured, color=BLACK, lw=1.0, label='measured')
-    axis.plot(centres, model, color=VERMILLION, lw=1.1, label='simulated, scaled')
+    axis.plot(centres, measured, color=BLACK, lw=1.0, label=names[0])
+    axis.plot(centres, model, color=colour, lw=1.1, label=f'{names[1]}, scaled')
     axis.plot(centres, background, color=GREY, lw=1.0, ls='--', label='background')
     low = float(np.nanmin([np.nanmin(measured), np.nanmin(model), np.nanmin(background)]))
     high = float(np.nanmax([np.nanmax(measured), np.nanmax(model)]))
     span = (high - low) or 1.0
+    if 'peaks' in row:
+        _peaks(axis, row['peaks'], low, high, colour)
+    axis.set(
+        xlim=(overlay.edges[0], overlay.edges[-1]),
+        ylim=(low - 0.12 * span, high + 0.12 * span),
+    )
+    axis.set_title(_words(row), fontsize=8.5, fontweight='normal')
+
+
+def _peaks(axis: Axes, peaks: Mapping[str, Any], low: float, high: float, other: str) -> None:
+    """Mark matched peaks, and those without a partner, beyond curves from ``low`` to ``high``."""
+    span = (high - low) or 1.0
     for kind, height, marker, colour in (
         ('missing', 1.06, 'v', BLACK),
-        ('extra', -0.06, '^', VERMILLION),
+        ('extra', -0.06, '^', other),
     ):
-        places = [peak['position'] for peak in row['peaks'][kind]]
+        places = [peak['position'] for peak in peaks[kind]]
         label = f'{kind} peak' if places else None
         axis.plot(
             places, np.full(len(places), low + height * span), marker, ms=4.5, color=colour,
             mfc='none', label=label,
         )  # fmt: skip
-    pairs = row['peaks']['matched']
+    pairs = peaks['matched']
     if len(pairs) <= LABELLED:
         for pair in pairs:
             ends = [pair['reference']['position'], pair['other']['position']]
@@ -78,12 +103,6 @@ def _overlay(axis: Axes, row: Mapping[str, Any], overlay: Overlay) -> None:
                 label='matched peak with its shift',
             )  # fmt: skip
             axis.plot(ends[:1], [high + 0.06 * span], '|', color=BLUE, ms=6)
-    axis.set(
-        xlim=(overlay.edges[0], overlay.edges[-1]),
-        ylim=(low - 0.12 * span, high + 0.12 * span),
-        ylabel='intensity (arbitrary)',
-    )
-    axis.set_title(_words(row), fontsize=8.5, fontweight='normal')
 
 
 def _residual(axis: Axes, overlay: Overlay) -> None:
@@ -107,6 +126,8 @@ def _words(row: Mapping[str, Any]) -> str:
         ('r_squared', '$R^2$ =', '.3f', ''),
         ('wasserstein_per_cm', '$W_1$ =', '.1f', f' {PER_CM}'),
         ('similarity', 'similarity', '.3f', ''),
+        ('correlation', 'correlation', '.3f', ''),
+        ('same_sign_share', 'same sign', '.0%', ''),
         ('reduced_chi_square', '$\\chi^2_\\nu$ =', '.3g', ''),
     ):
         if row.get(key) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     run, history = Run(node), History(node)
     numbers = finite(summary(node, measured_memory_gb, history))
-    images = {}
-    for name, figure in content.all_figures(run, history, title_of(run)):
-        png = to_png(figure)
-        (folder / f'{name}.png').write_bytes(png)
-        images[name] = base64.b64encode(png).decode()
+    images = write_images(content.all_figures(run, history, title_of(run)), folder)
     tables = [name for point in run.points if point.spectrum is not None
               for name in [_write_csv(point.spectrum, folder, point.index)]]  # fmt: skip
     if write_summary:
@@ -77,33 +73,42 @@ def render(
     :param images: PNG files by name, base64.
     :param tables: names of the files with the spectra.
     """
-    environment = Environment(
+    return (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            title=title_of(run),
+            run=run,
+            numbers=numbers,
+            images=images,
+            tables=tables,
+            verdicts=verdicts(numbers, run.shifts),
+            missing=content.missing(run),
+            stages=history.stages,
+            jobs=history.jobs,
+            shifts=run.shifts,
+            slope_methods=content_modes.methods(run),
+            mode_notes=content_modes.notes(run),
+            errors=content.error_rows(run),
+            pseudos=_distinct(pseudos_of(run.node), 'md5'),
+            settings=settings_of(start_of(run)),
+            now=datetime.now(UTC).isoformat(timespec='seconds'),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Return what fills the templates of this folder."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters['cell'] = cell
-    environment.filters['fixed'] = fixed
-    return environment.get_template(TEMPLATE).render(
-        title=title_of(run),
-        run=run,
-        numbers=numbers,
-        images=images,
-        tables=tables,
-        verdicts=verdicts(numbers, run.shifts),
-        missing=content.missing(run),
-        stages=history.stages,
-        jobs=history.jobs,
-        shifts=run.shifts,
-        slope_methods=content_modes.methods(run),
-        mode_notes=content_modes.notes(run),
-        errors=content.error_rows(run),
-        pseudos=_distinct(pseudos_of(run.node), 'md5'),
-        settings=settings_of(start_of(run)),
-        now=datetime.now(UTC).isoformat(timespec='seconds'),
-    )
+    made.filters['cell'] = cell
+    made.filters['fixed'] = fixed
+    return made
 
 
 def title_of(run: Run) -> str:
@@ -127,6 +132,16 @@ def start_of(run: Run) -> orm.Node:
         if name in run.outputs:
             return run.outputs[name]
     return next(iter(run.outputs.values()), run.node)
+
+
+def write_images(figures: Iterable[tuple[str, Figure]], folder: Path) -> dict[str, str]:
+    """Write each figure as ``NAME.png`` and return them by name, base64, for the page."""
+    images = {}
+    for name, figure in figures:
+        png = to_png(figure)
+        (folder / f'{name}.png').write_bytes(png)
+        images[name] = base64.b64encode(png).decode()
+    return images
 
 
 def to_png(figure: Figure) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,19 +19,18 @@ from aiida_mlip_ins.science.metrics import (
     similarity,
     wasserstein,
 )
-from aiida_mlip_ins.science.peaks import assign, find_peaks, match_peaks
+from aiida_mlip_ins.science.peaks import assign, match_peaks
 from aiida_mlip_ins.science.rebinning import as_density, bin_edges, rebin
 from aiida_mlip_ins.science.settings import setting
+from aiida_mlip_ins.science.spectrum_peaks import PeakSettings, range_problems, window_peaks
 
 BASELINES = ('minimum', 'background', 'none')
 
 
 @dataclass(frozen=True)
-class AgreementSettings:
+class AgreementSettings(PeakSettings):
     """How a measurement and a simulation are compared."""
 
-    windows: list[list[float]] = setting('Lower and upper end of each window.', '1/cm')
-    bin_width: float = setting('Width of the bins both are brought onto.', '1/cm', above=0.0)
     background_degree: int = setting(
         'Degree of the polynomial fitted with the scale; 0 is a constant, -1 none.',
         minimum=NO_BACKGROUND,
@@ -44,14 +44,6 @@ class AgreementSettings:
     )
     similarity_width: float = setting(
         'Shift from which peaks have nothing in common.', '1/cm', above=0.0
-    )
-    peak_prominence: float = setting(
-        'Smallest prominence of a peak, as a share of the range of intensity in the window.',
-        above=0.0,
-        maximum=1.0,
-    )
-    peak_significance: float = setting(
-        'Smallest prominence of a measured peak in standard deviations.', minimum=0.0
     )
     peak_max_shift: float = setting('Peaks further apart are not the same.', '1/cm', above=0.0)
     assignments: dict[str, float] = setting(
@@ -78,22 +70,9 @@ def agreement_problems(
 ) -> list[str]:
     """Return why two spectra cannot be compared, an empty list if they can."""
     found = window_problems(settings.windows, 'windows')
+    windows = [] if found else settings.windows
     for name, spectrum in (('measured', measured), ('simulated', simulated)):
-        if len(spectrum.intensity) > 1:
-            found.append(
-                f'{name}: there are {len(spectrum.intensity)} spectra '
-                f'({", ".join(spectrum.labels[:4])}, ...); choose one or sum them first'
-            )
-    if found:
-        return found
-    for name, spectrum in (('measured', measured), ('simulated', simulated)):
-        low, high = spectrum.energy[0], spectrum.energy[-1]
-        for window in settings.windows:
-            if window[0] < low or window[1] > high:
-                found.append(
-                    f'{name}: the window from {window[0]:g} to {window[1]:g} 1/cm is not within '
-                    f'the spectrum, which goes from {low:g} to {high:g} 1/cm'
-                )
+        found += range_problems(name, spectrum, windows)
     return found
 
 
@@ -122,13 +101,14 @@ def compare(
     return rows, overlays
 
 
-class _Guard:
+class Guard:
     """Turns a number that is not defined into ``None`` and a sentence."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
 
     def __call__(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what the function returns, or note under ``name`` why there is nothing."""
         try:
             return function(*arguments)
         except ValueError as error:
@@ -151,7 +131,7 @@ def _window(
         raise ValueError(f'windows: nothing unmasked between {window[0]:g} and {window[1]:g} 1/cm')
     energy, one, other = first.centres[use], first.intensity[0][use], second.intensity[0][use]
     errors = None if first.errors is None else first.errors[0]
-    degree, guard = settings.background_degree, _Guard()
+    degree, guard = settings.background_degree, Guard()
     fitted = guard('fit', fit, energy, one, other, degree) or Fit(
         0.0, None, np.zeros_like(one), np.zeros_like(one), 0
     )
@@ -184,7 +164,7 @@ def _window(
         'chi_square': None,
         'reduced_chi_square': None,
         **(weighted or {}),
-        'peaks': _peaks(measured, first, second, fitted.scale, mask, settings),
+        'peaks': _peaks(measured, first, simulated, second, fitted.scale, mask, settings),
         'problems': guard.problems,
     }
     model, background = np.zeros(len(mask)), np.zeros(len(mask))
@@ -204,25 +184,23 @@ def _above(values: np.ndarray, fitted: Fit, baseline: str) -> np.ndarray:
 def _peaks(
     measured: MeasuredSpectrum,
     first: MeasuredSpectrum,
+    simulated: MeasuredSpectrum,
     second: MeasuredSpectrum,
     scale: float,
     mask: np.ndarray,
     settings: AgreementSettings,
 ) -> dict[str, Any]:
     """Return the matched peaks of the binned spectra, the simulated ones on the measured scale."""
-    energy = first.centres
-    errors = None
-    if measured.errors is not None:
-        # those of the values as measured: the bins may be finer
-        errors = np.interp(energy, measured.centres, measured.errors[0])
-    own = find_peaks(
-        energy, first.intensity[0], settings.peak_prominence, errors, settings.peak_significance
-    )
     factor = scale if scale > 0 else 1.0
-    theirs = find_peaks(energy, factor * second.intensity[0], settings.peak_prominence)
-    kept = [
-        [p for p in peaks if not mask[int(np.argmin(np.abs(energy - p.position)))]]
-        for peaks in (own, theirs)
+    own = window_peaks(measured, first, settings, mask)
+    theirs = [
+        dataclasses.replace(
+            peak,
+            height=factor * peak.height,
+            area=factor * peak.area,
+            prominence=factor * peak.prominence,
+        )
+        for peak in window_peaks(simulated, second, settings, mask)
     ]
-    named = assign(kept[1], settings.assignments, settings.peak_max_shift)
-    return match_peaks(kept[0], named, settings.peak_max_shift)
+    named = assign(theirs, settings.assignments, settings.peak_max_shift)
+    return match_peaks(own, named, settings.peak_max_shift)

@@ -174,6 +174,33 @@ class CompareWorkChain(WorkChain):
             self.report(', '.join(parts))
 
 
+def inputs_of_chain(pressures: orm.List, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs that compare what the whole chain has made so far.
+
+    :param pressures: GPa.
+    :param outputs: of `HighPressureInsWorkChain`, nested.
+    """
+    inputs: dict[str, Any] = {
+        'pressures': pressures,
+        'mace': {
+            'modes': outputs['mace'].get('modes', {}),
+            'structures': outputs['mace']['structures'],
+            'phonons': outputs['mace'].get('phonons', {}),
+            'spectra': outputs.get('spectra', {}),
+        },
+    }
+    if 'pw' in outputs:
+        inputs['pw'] = {
+            'modes': outputs['pw'].get('modes', {}),
+            'structures': outputs['pw']['structures'],
+        }
+    if 'training' in outputs:
+        inputs['errors'] = outputs['training']['errors']
+    if 'peaks' in outputs:
+        inputs['experiment'] = {'peaks': outputs['peaks']}
+    return inputs
+
+
 def validate_parameters(value: orm.Dict, _: Any) -> str | None:
     """Refuse settings that are unknown, missing or out of range, all at once."""
     return '\n'.join(problems(CompareSettings, value.get_dict(), 'parameters')) or None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiida import orm
-from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain, append_, if_, while_
+from aiida.engine import ExitCode, ProcessSpec, ToContext, append_, if_, while_
 
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
+from aiida_mlip_ins.calculations.functions.measured import measured_peaks
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
 from aiida_mlip_ins.science.text import shortened
-from aiida_mlip_ins.workflows.compare import CompareWorkChain
+from aiida_mlip_ins.workflows.compare import CompareWorkChain, inputs_of_chain
+from aiida_mlip_ins.workflows.composition import Composition, set_link_label
 from aiida_mlip_ins.workflows.frame_inputs import kpoint_problems
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
@@ -27,12 +27,7 @@ from aiida_mlip_ins.workflows.pressures import pressure_key
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
 
-def _label(inputs: dict[str, Any], label: str) -> None:
-    """Set the label of the call link, which says which link of the chain a process is."""
-    inputs['metadata'] = {**inputs.get('metadata', {}), 'call_link_label': label}
-
-
-class HighPressureInsWorkChain(WorkChain):
+class HighPressureInsWorkChain(Composition):
     """INS spectra of a crystal under pressure from a MACE potential trained on its own DFT data.
 
     It only composes: every step is a process that can be run alone. Given a ``model`` it starts at
@@ -67,6 +62,7 @@ class HighPressureInsWorkChain(WorkChain):
                 cls.run_ins,
                 cls.inspect_ins,
             ),
+            if_(cls.has_measurements)(cls.find_measured_peaks),
             cls.run_compare,
             cls.inspect_compare,
             cls.results,
@@ -158,7 +154,7 @@ class HighPressureInsWorkChain(WorkChain):
         """Start the training and do not wait for it: the DFT check runs beside it."""
         inputs = self.exposed_inputs(MaceTrainCalculation, 'train')
         inputs['dataset'] = self.ctx.dataset
-        _label(inputs, 'training')
+        set_link_label(inputs, 'training')
         node = self.submit(MaceTrainCalculation, **inputs)
         self.ctx.training_pk = node.pk
         self.report(f'training <{node.pk}> started')
@@ -225,7 +221,7 @@ class HighPressureInsWorkChain(WorkChain):
             inputs = self.exposed_inputs(MacePhononsWorkChain, 'mace_phonons')
             inputs['structure'] = self.ctx.mace_scan.outputs.structures[key]
             inputs['model'] = self.ctx.model
-            _label(inputs, f'mace_phonons_{key}')
+            set_link_label(inputs, f'mace_phonons_{key}')
             self.to_context(phonons=append_(self.submit(MacePhononsWorkChain, **inputs)))
 
     def inspect_mace_phonons(self) -> None:
@@ -243,7 +239,7 @@ class HighPressureInsWorkChain(WorkChain):
             inputs = self.exposed_inputs(InsWorkChain, 'ins')
             inputs['force_constants'] = node.outputs.force_constants
             inputs['pressure'] = orm.Float(self.ctx.pressures[index])
-            _label(inputs, f'ins_{pressure_key(index)}')
+            set_link_label(inputs, f'ins_{pressure_key(index)}')
             self.ctx.ins_indices.append(index)
             self.to_context(ins=append_(self.submit(InsWorkChain, **inputs)))
 
@@ -251,29 +247,29 @@ class HighPressureInsWorkChain(WorkChain):
         """Take the spectra."""
         for index, node in zip(self.ctx.ins_indices, self.ctx.ins, strict=True):
             key = pressure_key(index)
-            for source, target in (('intensities', 'intensities'), ('spectrum', 'spectra')):
-                if source in node.outputs:
-                    self.out(f'{target}.{key}', node.outputs[source])
+            self._take(node, {'intensities': f'intensities.{key}', 'spectrum': f'spectra.{key}'})
             self._note_missing(node, f'the spectrum at {self.ctx.pressures[index]} GPa')
         self.ctx.done += len(self._current())
 
+    def has_measurements(self) -> bool:
+        """Whether there are measured spectra to stand beside the computed modes."""
+        return bool(self.inputs.get('measured'))
+
+    def find_measured_peaks(self) -> None:
+        """Find the peaks of the measured spectra."""
+        for key, spectrum in self.inputs.measured.items():
+            peaks, node = measured_peaks.run_get_node(
+                spectrum,
+                self.inputs.peak_search,
+                metadata={'call_link_label': f'measured_peaks_{key}'},
+            )
+            if node.is_finished_ok:
+                self.out(f'peaks.{key}', peaks)
+            self._note_missing(node, f'the measured peaks of {key}')
+
     def run_compare(self) -> ToContext:
-        """Compare with DFT and between the pressures."""
-        outputs = self._outputs_so_far()
-        mace = {
-            'modes': outputs['mace'].get('modes', {}),
-            'structures': outputs['mace']['structures'],
-            'phonons': outputs['mace'].get('phonons', {}),
-            'spectra': outputs.get('spectra', {}),
-        }
-        inputs: dict[str, Any] = {'pressures': self.inputs.pressures, 'mace': mace}
-        if 'pw' in outputs:
-            inputs['pw'] = {
-                'modes': outputs['pw'].get('modes', {}),
-                'structures': outputs['pw']['structures'],
-            }
-        if 'training' in outputs:
-            inputs['errors'] = outputs['training']['errors']
+        """Compare with DFT, with what was measured, and between the pressures."""
+        inputs = inputs_of_chain(self.inputs.pressures, dict(self.outputs))
         return self._submit('compare', CompareWorkChain, inputs)
 
     def inspect_compare(self) -> ExitCode | None:
@@ -290,40 +286,9 @@ class HighPressureInsWorkChain(WorkChain):
         self.report('all spectra computed and compared')
         return None
 
-    def _submit(
-        self, key: str, process: type, inputs: dict[str, Any], label: str | None = None
-    ) -> ToContext:
-        """Submit a link of the chain under a call link label that says which it is."""
-        _label(inputs, label or key)
-        node = self.submit(process, **inputs)
-        self.report(f'{label or key} <{node.pk}> started')
-        return ToContext(**{key: node})
-
-    def _failure(self, node: orm.ProcessNode, link: str) -> ExitCode | None:
-        """Return the exit code of a failed link, with its own words as the cause."""
-        if node.is_finished_ok:
-            return None
-        code: ExitCode = getattr(self.exit_codes, f'ERROR_{link}_FAILED')
-        return code.format(cause=f'<{node.pk}> {node.exit_message or node.process_state}')
-
     def _take_phonons(self, engine: str, node: orm.ProcessNode, index: int) -> None:
         """Take over what a phonon workchain made at one pressure."""
         key = pressure_key(index)
-        for source, target in (
-            ('force_constants', 'force_constants'),
-            ('modes', 'modes'),
-            ('summary', 'phonons'),
-        ):
-            if source in node.outputs:
-                self.out(f'{engine}.{target}.{key}', node.outputs[source])
+        places = {'force_constants': 'force_constants', 'modes': 'modes', 'summary': 'phonons'}
+        self._take(node, {name: f'{engine}.{place}.{key}' for name, place in places.items()})
         self._note_missing(node, f'the phonons of {engine} at {self.ctx.pressures[index]} GPa')
-
-    def _note_missing(self, node: orm.ProcessNode, what: str) -> None:
-        """Remember what a failed child leaves out; the rest goes on."""
-        if not node.is_finished_ok:
-            self.ctx.missing.append(f'{what} (<{node.pk}> {node.exit_message})')
-            self.report(f'missing: {self.ctx.missing[-1]}')
-
-    def _outputs_so_far(self) -> dict[str, Any]:
-        """Return the outputs attached to this process so far, as nested namespaces."""
-        return dict(self.outputs)

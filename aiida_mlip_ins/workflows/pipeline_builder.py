@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.engine import ProcessBuilder
 
 from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.data.measured import MeasuredSpectrumData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import structure_problems
 from aiida_mlip_ins.science.settings import nearest
@@ -17,6 +18,7 @@ from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_inputs import train_inputs_from_protocol
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.measured_inputs import by_key, measured_problems, peak_search
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline_checks import SCANS, node_problems
 from aiida_mlip_ins.workflows.protocols import load_protocol, merge
@@ -30,6 +32,7 @@ LINKS = (
     'mace_pressure_scan',
     'mace_phonons',
     'ins',
+    'peak_search',
 )
 """Links of the chain whose own protocols can be overridden, each under its name."""
 
@@ -49,6 +52,7 @@ def get_builder(
     dataset: DatasetData | None = None,
     model: MaceModelData | None = None,
     foundation: MaceModelData | None = None,
+    measured: Mapping[float, MeasuredSpectrumData] | None = None,
     check: bool = True,
 ) -> ProcessBuilder:
     """Return a builder of the whole chain with the numbers of a protocol.
@@ -60,12 +64,14 @@ def get_builder(
     :param protocol: ``fast``, ``balanced`` or ``stringent``, for every link.
     :param overrides: values on top of those of ``protocols/pipeline.yaml``, and under the name of a
         link (``pw_scan``, ``reference``, ``train``, ``pw_phonons``, ``mace_pressure_scan``,
-        ``mace_phonons``, ``ins``) those on top of that link's protocol.
+        ``mace_phonons``, ``ins``) those on top of that link's protocol; under ``peak_search`` those
+        of the search for measured peaks, such as ``windows``.
     :param pw_options: ``metadata.options`` of every pw.x job.
     :param engine_options: ``metadata.options`` of every engine job.
     :param dataset: labelled frames to train on, in place of DFT.
     :param model: trained potential, in place of a training.
     :param foundation: model that the training starts from.
+    :param measured: measured spectra by pressure (GPa), whose peaks stand beside the modes.
     :param check: whether DFT's cells and modes at Gamma are computed to check the potential.
     :raises ValueError: listing everything that is wrong with the arguments, of all links.
     """
@@ -105,6 +111,15 @@ def get_builder(
         builder.train.foundation = foundation
     if not code_found:
         _add_mace(builder, found, links, engine)
+    if measured:
+        builder.measured, wrong = by_key(measured, builder.pressures.get_list())
+        found += wrong
+        search = _tried(
+            found, 'peak_search', peak_search, [*measured.values()], protocol, links['peak_search']
+        )
+        builder.peak_search = None if search is None else orm.Dict(search)
+        if not found:
+            found += measured_problems(builder)
     found += node_problems(builder)
     if found:
         raise ValueError('\n'.join(dict.fromkeys(found)))

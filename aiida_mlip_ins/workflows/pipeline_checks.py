@@ -10,6 +10,7 @@ from aiida_mlip_ins.data.structure import structure_problems, to_atoms
 from aiida_mlip_ins.science.sampling import folded_mesh, sampling_problems
 from aiida_mlip_ins.science.scheduling import kpoint_meshes
 from aiida_mlip_ins.science.structure import pressure_problems
+from aiida_mlip_ins.workflows.measured_inputs import measured_problems
 from aiida_mlip_ins.workflows.pw_pressure_scan import PwPressureScanWorkChain
 from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
 
@@ -47,6 +48,7 @@ def input_problems(inputs: Mapping[str, Any], _: Any) -> str | None:
     found = structure_problems(inputs['structure'])
     found += pressure_problems(inputs['pressures'].get_list())
     found += node_problems(inputs)
+    found += measured_problems(inputs)
     needs_frames = 'dataset' not in inputs and 'model' not in inputs
     scans = [port for port, _ in SCANS.values() if port in inputs]
     if len(scans) > 1:

@@ -8,6 +8,7 @@ from aiida_phonopy.data import ForceConstantsData
 
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.data.measured import MeasuredSpectrumData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.workflows.compare import CompareWorkChain
@@ -48,6 +49,20 @@ def define_inputs(spec: ProcessSpec) -> None:
         valid_type=orm.Dict,
         required=False,
         help='Settings of the targeted configurations.',
+    )
+    spec.input_namespace(
+        'measured',
+        valid_type=MeasuredSpectrumData,
+        dynamic=True,
+        required=False,
+        help='`pressure_i`: measured spectrum (1/cm) at the i-th pressure; its peaks stand beside '
+        'the computed modes.',
+    )
+    spec.input(
+        'peak_search',
+        valid_type=orm.Dict,
+        required=False,
+        help='Which peaks of `measured` count, see `PeakSettings` (1/cm).',
     )
     optional = {'required': False, 'populate_defaults': False}
     for port, scan in SCANS.values():
@@ -92,6 +107,7 @@ def define_outputs(spec: ProcessSpec) -> None:
     spec.expose_outputs(MacePressureScanWorkChain, 'mace')
     spec.expose_outputs(PwQuadraticScanWorkChain, 'pw', namespace_options={'required': False})
     per_pressure: list[tuple[str, type[orm.Data], str]] = [
+        ('peaks', orm.List, 'Measured peaks (1/cm)'),
         ('intensities', InsSpectrumData, 'INS per atom, order, bank'),
         ('spectra', InsSpectrumData, 'INS with the resolution of the instrument'),
     ]

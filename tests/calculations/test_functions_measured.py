@@ -9,6 +9,7 @@ from aiida import orm
 from aiida_mlip_ins.calculations.functions import measured as functions
 from aiida_mlip_ins.data.measured import MeasuredSpectrumData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.science.observed import peak_problems
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS, load_protocol
 
 ENERGY = np.arange(20.0, 1000.0, 2.0)
@@ -104,6 +105,22 @@ def test_comparison_with_a_simulation(node, simulated, protocol):
     assert len(part['peaks']['matched']) == 1
     assert made['overlay'].get_array('window_1_model').shape == (200,)
     assert made['overlay'].get_array('window_0_mask').sum() == 0
+
+
+def test_peaks_for_the_shift_table(node):
+    settings = {
+        'windows': [[100.0, 900.0], [250.0, 350.0]], 'bin_width': 1.0, 'peak_prominence': 0.1,
+        'peak_significance': 3.0,
+    }  # fmt: skip
+    peaks = functions.measured_peaks(node, orm.Dict(settings)).get_list()
+    assert [peak['position'] for peak in peaks] == pytest.approx([300, 700], abs=0.1)
+    # of exp(-((E - 300) / 20)^2)
+    assert peaks[0]['width'] == pytest.approx(20 * 2 * np.sqrt(np.log(2)), abs=0.5)
+    assert peak_problems(peaks, 'peaks') == []
+    wrong = orm.Dict({**settings, 'windows': [[1.0, 900.0]]})
+    _, process = functions.measured_peaks.run_get_node(node, wrong)
+    assert process.exit_status == 401
+    assert 'is not within the spectrum' in process.exit_message
 
 
 def test_a_window_beyond_the_spectra_is_an_exit_code(node, simulated):

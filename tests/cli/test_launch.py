@@ -3,9 +3,11 @@
 import re
 
 import ase.io
+import numpy as np
 import pytest
 from aiida import orm
 from click.testing import CliRunner
+from spectra_nodes import measured_spectrum, simulated_node
 
 from aiida_mlip_ins.cli.main import main
 
@@ -182,3 +184,58 @@ def test_valid_inputs_are_only_checked(cif, pw_code, pseudo_family):
     assert result.exit_code == 0, result.output
     assert 'inputs of PwPressureScanWorkChain are valid; nothing was stored' in result.output
     assert orm.QueryBuilder().append(orm.Node).count() == before
+
+
+@pytest.fixture
+def measured(tmp_path):
+    path = tmp_path / 'measured.dat'
+    spectrum = measured_spectrum()
+    table = np.column_stack([spectrum.energy, spectrum.intensity[0], spectrum.errors[0]])
+    np.savetxt(path, table, header='Title\nC (CM-1) COUNTS ERROR', comments='')
+    return path
+
+
+def test_measured_spectra_of_the_chain(refused, cif, measured, engine_code, aiida_profile):
+    said = refused(
+        'chain', cif, '--pressures', '0,1.5', '--measured', f'0={measured}', '--measured',
+        '0=nothing', '--no-dft-check', '--model', 'none',
+    )  # fmt: skip
+    assert 'measured: 0 GPa is given more than once' in said
+    assert "measured at 0 GPa: 'nothing' is neither a file nor" in said
+    node = simulated_node().store()
+    said = refused(
+        'chain', cif, '--pressures', '0,1.5', '--measured', f'0={node.pk}', '--no-dft-check',
+    )  # fmt: skip
+    assert f'<{node.pk}> is a InsSpectrumData, no measured spectrum' in said
+    assert 'is no pressure and spectrum, such as 1.5=run.dat' in refused(
+        'chain', cif, '--pressures', '0', '--measured', measured
+    )
+
+
+def test_a_measured_file_of_the_chain_is_checked_and_not_stored(
+    cif, measured, engine_code, pw_code, pseudo_family
+):
+    before = orm.QueryBuilder().append(orm.Node).count()
+    words = ['launch', 'chain', cif, '--pressures', '0,1.5', '--measured', f'1.5={measured}']
+    words += ['--protocol', 'fast', '--pseudo-family', pseudo_family.label, '--check']
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert orm.QueryBuilder().append(orm.Node).count() == before
+
+
+def test_spectra_are_compared_from_a_file_and_a_node(aiida_profile, measured, refused):
+    node = simulated_node(pressure=None).store()
+    said = refused(
+        'compare-spectra', '-s', f'experiment@0={measured}', '-s', f'mace={node.pk}', '-w',
+        '10:500', '--background', '1',
+    )  # fmt: skip
+    assert "'pressure_gpa' is missing, and the node has no pressure" in said
+    assert 'such as experiment@1.5=run.dat' in refused('compare-spectra', '-s', 'experiment')
+    words = ['launch', 'compare-spectra', '-s', f'experiment@0={measured}']
+    words += ['-s', f'mace@0={node.pk}', '-w', '50:500', '--background', '1']
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    done = orm.load_node(int(re.search(r'CompareSpectraWorkChain <(\d+)>', result.output)[1]))
+    assert done.inputs.settings['background_degree'] == 1
+    assert done.inputs.spectra.spectrum_0.creator.inputs.file.filename == 'measured.dat'
+    assert done.outputs.verdict['verdicts'][0]['word'] == 'agrees'

@@ -8,8 +8,10 @@ import pytest
 from aiida import orm
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
+from spectra_nodes import measured_node
 
 from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.workflows.compare import inputs_of_chain
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
 from aiida_mlip_ins.workflows.pipeline_checks import input_problems
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS
@@ -116,6 +118,64 @@ def test_a_failed_pressure_is_named_at_the_end(arguments, dataset):
     assert code.status == HighPressureInsWorkChain.exit_codes.ERROR_SOME_PRESSURES_FAILED.status
     assert 'phonons of mace at 1.5 GPa' in code.message
     assert 'no luck' in code.message
+
+
+def test_measured_spectra_become_peaks_for_the_comparison(arguments, dataset):
+    arguments.update(dataset=dataset, pw_code=None, check=False)
+    arguments['overrides']['peak_search'] = {'peak_prominence': 0.2, 'windows': [[100.0, 500.0]]}
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(
+        **arguments, measured={1.5: measured_node()}
+    )
+    assert list(builder.measured) == ['pressure_1']
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    assert process.has_measurements()
+    process.find_measured_peaks()
+    peaks = process.outputs['peaks']['pressure_1']
+    assert [peak['position'] for peak in peaks.get_list()] == pytest.approx([200, 400], abs=0.5)
+    assert not process.ctx.missing
+    outputs = {'mace': {'structures': {}}, 'peaks': {'pressure_1': peaks}}
+    inputs = inputs_of_chain(process.inputs.pressures, outputs)
+    assert inputs['experiment'] == {'peaks': {'pressure_1': peaks}}
+
+
+def test_peaks_that_cannot_be_found_are_missing_in_the_end(arguments, dataset):
+    arguments.update(dataset=dataset, pw_code=None, check=False)
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(
+        **arguments, measured={0.0: measured_node()}
+    )
+    assert builder.peak_search['windows'] == [[20.0, 900.0]]
+    # narrower than a bin
+    builder.peak_search['windows'] = [[100.0, 100.5]]
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    process.find_measured_peaks()
+    assert 'the measured peaks of pressure_0' in process.results().message
+
+
+def test_wrong_measurements_are_refused(arguments, dataset):
+    arguments.update(dataset=dataset, pw_code=None, check=False)
+    arguments['overrides']['peak_search'] = {'prominence': 0.2}
+    with pytest.raises(ValueError, match=r'\w') as error:
+        HighPressureInsWorkChain.get_builder_from_protocol(
+            **arguments, measured={2.0: measured_node()}
+        )
+    assert 'measured: 2 GPa is none of the pressures of the chain (0, 1.5 GPa)' in str(error.value)
+    assert "unknown key 'prominence' (did you mean 'peak_prominence'?)" in str(error.value)
+    arguments['overrides']['peak_search'] = {'windows': [[1.0, 2000.0]]}
+    with pytest.raises(ValueError, match='the window from 1 to 2000 1/cm is not within'):
+        HighPressureInsWorkChain.get_builder_from_protocol(
+            **arguments, measured={0.0: measured_node()}
+        )
+    del arguments['overrides']['peak_search']
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(
+        **arguments, measured={0.0: measured_node()}
+    )
+    inputs = dict(builder._inputs(prune=True))
+    inputs['measured'] = {'pressure_3': measured_node()}
+    assert 'no such pressure: pressure_3' in input_problems(inputs, None)
+    del inputs['peak_search']
+    assert 'peak_search: needed' in input_problems(inputs, None)
 
 
 def test_two_ways_to_relax_are_refused(arguments):

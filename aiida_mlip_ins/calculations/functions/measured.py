@@ -1,4 +1,4 @@
-"""Calcfunctions on measured spectra: read a file, reduce, compare with a simulation.
+"""Calcfunctions on measured spectra: read a file, reduce, find peaks, compare with a simulation.
 
 Each takes its settings as a ``Dict`` of the class named in its docstring; what is wrong with them
 or with the data is an exit code whose message lists every problem.
@@ -7,8 +7,8 @@ or with the data is an exit code whose message lists every problem.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from aiida import orm
@@ -21,9 +21,12 @@ from aiida_mlip_ins.science.measured import MeasuredSpectrum
 from aiida_mlip_ins.science.readers import ReadSettings, read_spectrum
 from aiida_mlip_ins.science.rebinning import rebin
 from aiida_mlip_ins.science.settings import build
+from aiida_mlip_ins.science.spectrum_peaks import PeakSettings, peaks_of
 
 UNREADABLE, UNDEFINED = 301, 401
 """Exit codes: of a file that is no spectrum, of an operation that cannot be carried out."""
+
+T = TypeVar('T')
 
 
 def _node(
@@ -121,13 +124,29 @@ def sum_measured_spectra(
 
 
 @calcfunction
+def measured_peaks(spectrum: MeasuredSpectrumData, settings: orm.Dict) -> orm.List | ExitCode:
+    """Find the peaks of a measurement (``PeakSettings``), for `CompareWorkChain`'s
+    ``experiment.peaks``: a list of mappings with the fields of ``observed.ObservedPeak``.
+    """
+    try:
+        chosen = build(PeakSettings, settings.get_dict(), 'settings')
+        peaks = peaks_of(spectrum.to_spectrum(), chosen)
+    except ValueError as error:
+        return ExitCode(UNDEFINED, str(error))
+    return orm.List(
+        [{k: v for k, v in dataclasses.asdict(peak).items() if v is not None} for peak in peaks]
+    )
+
+
+@calcfunction
 def compare_with_measurement(
-    measured: MeasuredSpectrumData,
+    measured: MeasuredSpectrumData | InsSpectrumData,
     simulated: InsSpectrumData | MeasuredSpectrumData,
     settings: orm.Dict,
 ) -> dict[str, orm.Data] | ExitCode:
     """Compare a measurement with a simulation, window by window (``AgreementSettings``).
 
+    :param measured: the reference; a simulation such as DFT's may stand for it.
     :return: ``metrics`` (Dict: the list ``windows``, see ``agreement.compare``) and ``overlay``
         (ArrayData: for window ``i`` the arrays ``window_i_edges`` in 1/cm, ``_measured``,
         ``_errors``, ``_model``, ``_background`` in the measurement's unit, and ``_mask``).
@@ -137,9 +156,31 @@ def compare_with_measurement(
         rows, overlays = agreement.compare(as_spectrum(measured), as_spectrum(simulated), chosen)
     except ValueError as error:
         return ExitCode(UNDEFINED, str(error))
-    arrays = orm.ArrayData()
-    for index, overlay in enumerate(overlays):
-        for name, values in dataclasses.asdict(overlay).items():
+    return {
+        'metrics': orm.Dict({'windows': rows, 'units': '1/cm'}),
+        'overlay': arrays_of(overlays),
+    }
+
+
+def arrays_of(parts: Sequence[Any]) -> orm.ArrayData:
+    """Return the fields of dataclasses, one for each window, as arrays ``window_i_NAME``."""
+    node = orm.ArrayData()
+    for index, part in enumerate(parts):
+        for name, values in dataclasses.asdict(part).items():
             if values is not None:
-                arrays.set_array(f'window_{index}_{name}', np.asarray(values))
-    return {'metrics': orm.Dict({'windows': rows, 'units': '1/cm'}), 'overlay': arrays}
+                node.set_array(f'window_{index}_{name}', np.asarray(values))
+    return node
+
+
+def parts_of(node: orm.ArrayData, kind: type[T]) -> list[T]:
+    """Return what :func:`arrays_of` made a node of, one for each window."""
+    names = set(node.get_arraynames())
+    parts = []
+    while f'window_{len(parts)}_edges' in names:
+        found = {
+            field.name: f'window_{len(parts)}_{field.name}' for field in dataclasses.fields(kind)
+        }
+        parts.append(
+            kind(**{k: node.get_array(n) if n in names else None for k, n in found.items()})
+        )
+    return parts

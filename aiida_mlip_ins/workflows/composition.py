@@ -1,0 +1,50 @@
+"""What a workchain needs that only composes others: labels, exit codes, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ExitCode, ToContext, WorkChain
+
+
+def set_link_label(inputs: dict[str, Any], label: str) -> None:
+    """Set the label of the call link, which says which link of the chain a process is."""
+    inputs['metadata'] = {**inputs.get('metadata', {}), 'call_link_label': label}
+
+
+class Composition(WorkChain):
+    """A workchain of links, of which one that fails may be an end or only something missing.
+
+    A subclass has an exit code ``ERROR_<LINK>_FAILED`` with a ``{cause}`` for each link that is an
+    end, and sets ``ctx.missing`` to an empty list before it begins.
+    """
+
+    def _submit(
+        self, key: str, process: type, inputs: dict[str, Any], label: str | None = None
+    ) -> ToContext:
+        """Submit a link of the chain under a call link label that says which it is."""
+        set_link_label(inputs, label or key)
+        node = self.submit(process, **inputs)
+        self.report(f'{label or key} <{node.pk}> started')
+        return ToContext(**{key: node})
+
+    def _take(self, node: orm.ProcessNode, places: Mapping[str, str]) -> None:
+        """Take over outputs of a link, as far as it has them, each under a name of our own."""
+        for source, target in places.items():
+            if source in node.outputs:
+                self.out(target, node.outputs[source])
+
+    def _failure(self, node: orm.ProcessNode, link: str) -> ExitCode | None:
+        """Return the exit code of a failed link, with its own words as the cause."""
+        if node.is_finished_ok:
+            return None
+        code: ExitCode = getattr(self.exit_codes, f'ERROR_{link}_FAILED')
+        return code.format(cause=f'<{node.pk}> {node.exit_message or node.process_state}')
+
+    def _note_missing(self, node: orm.ProcessNode, what: str) -> None:
+        """Remember what a failed child leaves out; the rest goes on."""
+        if not node.is_finished_ok:
+            self.ctx.missing.append(f'{what} (<{node.pk}> {node.exit_message})')
+            self.report(f'missing: {self.ctx.missing[-1]}')
