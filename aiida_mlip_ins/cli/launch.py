@@ -59,7 +59,9 @@ DFT = (options.PW_CODE, options.PSEUDO_FAMILY)
 
 @link(
     STRUCTURE, options.PRESSURES, *DFT, options.ENGINE_CODE,
-    click.option('--dataset', metavar='NODE', help='Labelled frames: start at the training.'),
+    click.option('--dataset', metavar='DATASET',
+                 help='Labelled frames (a node or an extended XYZ file): start at the training.'),
+    METHOD,
     click.option('--model', metavar='NODE', help='Potential: start at the pressure scan.'),
     click.option('--foundation', metavar='NODE', help='Model that the training starts from.'),
     click.option('--measured', type=options.SpectrumAt(), multiple=True,

@@ -24,8 +24,8 @@ Pressures = Sequence[Sequence[float]]
 
 def chain(
     inputs: Inputs, structure: str, pressures: Pressures, pw_code: str, engine_code: str,
-    pseudo_family: str | None, dataset: str | None, model: str | None, foundation: str | None,
-    measured: Sequence[tuple[float, str]], dft_check: bool,
+    pseudo_family: str | None, dataset: str | None, method: str | None, model: str | None,
+    foundation: str | None, measured: Sequence[tuple[float, str]], dft_check: bool,
     protocol: str | None, overrides: Path | None,
 ) -> ProcessBuilder | None:  # fmt: skip
     """Return the whole chain, or what is left of it given a dataset or a model."""
@@ -43,7 +43,7 @@ def chain(
         pressures=inputs.pressures(pressures),
         engine_code=inputs.code('engine_code', engine_code),
         pw_code=inputs.code('pw_code', pw_code) if needs_dft else None,
-        dataset=inputs.dataset(dataset, None),
+        dataset=inputs.dataset(dataset, method),
         model=inputs.model(model),
         foundation=inputs.model(foundation),
         measured=_measured(inputs, measured),
