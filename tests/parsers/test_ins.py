@@ -133,7 +133,7 @@ def nothing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ('change', 'status', 'message'),
     [
-        (error('IMAGINARY_MODES', 'lowest -20.0 1/cm'), 401, 'lowest -20.0 1/cm Do something.'),
+        (error('IMAGINARY_MODES', 'lowest -20.0 1/cm'), 401, 'lowest -20.0 1/cm. Do something.'),
         (error('NOT_FINITE', 'NaN'), 402, 'NaN'),
         (error('BAD_INPUT', 'no'), 312, 'no'),
         (no_arrays, 302, 'intensities.npz'),
