@@ -143,7 +143,7 @@ def figures(run: SpectraRun) -> Iterator[tuple[str, Figure]]:
     """Yield each figure that there are numbers for, under the name of its file."""
     pairs, moves = run.metrics.get('pairs', []), run.metrics.get('changes', [])
     panels = list(_overview(run))
-    if len(pairs) > len(panels):
+    if any(len(panel.others) > 1 for panel in panels):
         # with one role beside the reference, its own figures show the same and more
         yield 'spectra', drawn.overview(panels, run.colours)
     for pair in pairs:

@@ -13,6 +13,8 @@ from aiida_mlip_ins.science.metrics import Fit, chi_square, fit, r_squared
 from aiida_mlip_ins.science.rebinning import as_density, bin_edges, rebin
 
 NORMALISATIONS = ('spread', 'area', 'none')
+FLAT = 1e-9
+"""A spectrum that varies by less than this share of itself is constant but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,13 @@ def difference(
             )
         values, errors = [], []
         for part in parts:
-            base, size = _origin_and_size(part.intensity[0][~mask], bin_width, normalisation)
-            if size <= 0:
+            used = part.intensity[0][~mask]
+            if normalisation != 'none' and np.ptp(used) <= FLAT * np.abs(used).max():
                 raise ValueError(
                     f"difference: '{part.title}' is flat between {window[0]:g} and {window[1]:g} "
                     '1/cm'
                 )
+            base, size = _origin_and_size(used, bin_width, normalisation)
             values.append((part.intensity[0] - base) / size)
             errors.append(None if part.errors is None else part.errors[0] / size)
         first, second = errors

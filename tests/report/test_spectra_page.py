@@ -50,7 +50,7 @@ def test_the_page_is_self_contained_and_has_the_verdict(folder, node):
     page = Page(text)
     assert page.open == page.external == []
     assert page.scripts == 0
-    assert 'mace, dft against experiment' in text
+    assert 'dft, mace against experiment' in text
     assert 'agrees' in text
     assert 'mace describes experiment best' in text
     for name, _ in figures(SpectraRun(node)):

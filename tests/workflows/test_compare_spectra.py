@@ -168,7 +168,7 @@ def test_the_door_refuses_all_at_once(full):
     said = problems(full, settings={'windows': [[50.0, 950.0]]}, about={'reference': 'expermient'})
     assert 'spectra.e0: the window from 50 to 950 1/cm is not within the spectrum' in said
     assert "no spectrum has the role 'expermient' (did you mean 'experiment'?)" in said
-    assert "the role 'mace' is there 2 times at one pressure: m0 (0 GPa), d0 (0 GPa)" in said
+    assert "the role 'mace' is there 2 times at one pressure: d0 (0 GPa), m0 (0 GPa)" in said
 
 
 def test_spectra_that_do_not_overlap_and_a_missing_reference(aiida_profile):

@@ -46,7 +46,8 @@ def entries_of(
         return [], [*found, f'about.spectra: expected a mapping, got {said!r}']
     found += unknown_keys(said, spectra, 'about.spectra')
     entries = []
-    for label, node in spectra.items():
+    # sorted, so that roles have the same order wherever a process goes on
+    for label, node in sorted(spectra.items()):
         own, where = said.get(label, {}), f'about.spectra.{label}'
         if not isinstance(own, Mapping):
             found.append(f'{where}: expected a mapping, got {own!r}')
