@@ -41,12 +41,13 @@ def stability(arrays: Mapping[str, np.ndarray], title: str, temperature: float) 
         axes[3].set(title='Distance from the sites (rms)', xlabel='time / ps', ylabel='Å')
         axes[3].legend()
         _pairs(axes[4], arrays)
-        for element in elements:
-            if f'dos_{element}' in arrays:
-                states = arrays[f'dos_{element}']
-                axes[5].plot(arrays['dos_energy'], states, color=colours[element], label=element)
+        shown = [element for element in elements if f'dos_{element}' in arrays]
+        for element in shown:
+            states = arrays[f'dos_{element}']
+            axes[5].plot(arrays['dos_energy'], states, color=colours[element], label=element)
         axes[5].set(title='Vibrations', xlabel=PER_CM, ylabel=f'states per {PER_CM}')
-        axes[5].legend()
+        if shown:
+            axes[5].legend()
     return figure
 
 

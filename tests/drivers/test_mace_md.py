@@ -178,27 +178,18 @@ def test_sigterm_and_sigkill_keep_what_was_done(
     assert not (tmp_path / 'SIGKILL' / 'results.json').exists()
 
 
-SPOIL = """
-import torch
-for name, factor in (('upside_down', -3.0), ('nan', float('nan'))):
-    model = torch.load('good.model', weights_only=False)
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            if 'readouts' in key:
-                parameter.mul_(factor)
-    torch.save(model, f'{name}.model')
-"""
-
-
 def test_bad_potentials(
     engine_run: Callable, run_driver: Callable, tmp_path: Path, toy_model: Path
 ) -> None:
     """Turned upside down, what held the crystal together tears it apart; NaN ends at once."""
-    shutil.copy(toy_model, tmp_path / 'good.model')
-    done = engine_run(tmp_path, '-c', SPOIL)
-    assert done.returncode == 0, done.stderr
-    for name, kinds in (('upside_down', ('TOO_HOT', 'EVAPORATED')), ('nan', ('NOT_FINITE',))):
+    script = str(Path(__file__).with_name('spoil.py'))
+    for name, factor, kinds in (
+        ('upside_down', '-5', ('TOO_HOT', 'EVAPORATED')),
+        ('nan', 'nan', ('NOT_FINITE',)),
+    ):
         folder = tmp_path / name
+        done = engine_run(tmp_path, script, str(toy_model), f'{name}.model', factor)
+        assert done.returncode == 0, done.stderr
         inputs = prepare(folder, tmp_path / f'{name}.model', ensemble='nvt', duration_ps=2.0)
         results = run_driver('mace_md', folder, inputs)
         assert results['ended']['kind'] in kinds

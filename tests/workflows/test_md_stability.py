@@ -251,25 +251,16 @@ def test_judge_refuses_another_trajectory() -> None:
         )  # fmt: skip
 
 
-SPOIL = """
-import torch
-model = torch.load('model.model', weights_only=False)
-with torch.no_grad():
-    for name, parameter in model.named_parameters():
-        if 'readouts' in name:
-            parameter.mul_(-3.0)
-torch.save(model, 'bad.model')
-"""
-
-
 @pytest.mark.engines
 @pytest.mark.slow
 def test_good_and_bad_potentials_for_real(
     engine_code: orm.InstalledCode, engines_python: Path, tmp_path: Path
 ) -> None:
     """The toy crystal at 300 K stands 0.2 ps with its potential, and not with it upside down."""
-    (tmp_path / 'model.model').write_bytes((FIXTURES / 'train' / 'model.model').read_bytes())
-    subprocess.run([engines_python, '-E', '-c', SPOIL], cwd=tmp_path, check=True)
+    script = Path(__file__).parents[1] / 'drivers' / 'spoil.py'
+    good = FIXTURES / 'train' / 'model.model'
+    words = [engines_python, '-E', script, good, tmp_path / 'bad.model', '-5']
+    subprocess.run(words, check=True)
     bad = run(
         MaceInspectCalculation, code=engine_code, file=orm.SinglefileData(tmp_path / 'bad.model')
     )['model']
@@ -282,17 +273,19 @@ def test_good_and_bad_potentials_for_real(
         },
         'criteria': {'equilibration_ps': 0.04, 'max_temperature_deviation': 0.3},
     }  # fmt: skip
-    words = {}
+    found = {}
     for name, model in (('good', toy_model()), ('bad', bad)):
         made = builder([8.0], code=engine_code, model=model, overrides=overrides)
         outputs, node = run_get_node(made)
         assert node.is_finished_ok, node.exit_message
         verdict = outputs['verdict'].get_dict()
-        words[name] = verdict['verdict']
-        found = from_node(outputs['trajectories'][KEYS[0]])
-        assert found.times[-1] == pytest.approx(verdict['runs'][KEYS[0]]['numbers']['simulated_ps'])
+        found[name] = verdict['verdict']
+        trajectory = from_node(outputs['trajectories'][KEYS[0]])
+        assert trajectory.times[-1] == pytest.approx(
+            verdict['runs'][KEYS[0]]['numbers']['simulated_ps']
+        )
         assert 'temperature' in outputs['analyses'][KEYS[0]].get_arraynames()
         if name == 'bad':
             assert verdict['runs'][KEYS[0]]['ended']['kind'] in ('TOO_HOT', 'EVAPORATED')
             assert verdict['runs'][KEYS[0]]['ended']['message'] in verdict['reasons'][0]
-    assert words == {'good': 'stable', 'bad': 'unstable'}
+    assert found == {'good': 'stable', 'bad': 'unstable'}
