@@ -2,7 +2,7 @@
 
     verdi run examples/04_train.py DATASET [PROTOCOL] [--foundation MODEL]
 
-DATASET is the PK of a dataset node (examples/03 makes one) or an extended XYZ file with REF_energy
+DATASET is the PK of a dataset node (examples/02 makes one) or an extended XYZ file with REF_energy
 (eV), REF_forces (eV/angstrom), REF_stress (eV/angstrom^3, tension positive), source and split on
 each frame. MODEL is the PK of a model node to start from.
 """
