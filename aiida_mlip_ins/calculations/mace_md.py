@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from aiida import orm
@@ -11,10 +10,8 @@ from aiida.engine import CalcJobProcessSpec
 
 from aiida_mlip_ins.calculations.base import EngineCalculation
 from aiida_mlip_ins.calculations.mace_inspect import MODEL, write_model
-from aiida_mlip_ins.calculations.mace_relax import STRUCTURE, validate_elements
+from aiida_mlip_ins.calculations.mace_relax import STRUCTURE, validate_elements, write_structure
 from aiida_mlip_ins.data.model import MaceModelData
-from aiida_mlip_ins.data.structure import to_atoms
-from aiida_mlip_ins.science import dataset
 from aiida_mlip_ins.science.md_settings import MdSettings, md_problems, temperatures_problems
 from aiida_mlip_ins.science.trajectory import CHECKPOINT, PATTERN
 
@@ -71,10 +68,7 @@ class MaceMdCalculation(EngineCalculation):
     def write_inputs(self, folder: Folder) -> dict[str, Any]:
         """Write model, crystal and checkpoint."""
         write_model(folder, self.inputs.model)
-        atoms = to_atoms(self.inputs.structure)
-        atoms.info['source'] = 'input'
-        content = dataset.write_frames([atoms])
-        folder.create_file_from_filelike(io.BytesIO(content), STRUCTURE, mode='wb')
+        write_structure(folder, self.inputs.structure)
         if 'checkpoint' in self.inputs:
             with self.inputs.checkpoint.open(mode='rb') as handle:
                 folder.create_file_from_filelike(handle, CHECKPOINT, mode='wb')

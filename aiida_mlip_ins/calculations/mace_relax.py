@@ -61,12 +61,17 @@ class MaceRelaxCalculation(EngineCalculation):
     def write_inputs(self, folder: Folder) -> dict[str, Any]:
         """Write model and crystal."""
         write_model(folder, self.inputs.model)
-        atoms = to_atoms(self.inputs.structure)
-        atoms.info['source'] = 'input'
-        content = dataset.write_frames([atoms])
-        folder.create_file_from_filelike(io.BytesIO(content), STRUCTURE, mode='wb')
+        write_structure(folder, self.inputs.structure)
         pressures = self.inputs.pressures.get_list()
         return {'model': MODEL, 'structure': STRUCTURE, 'pressures': pressures}
+
+
+def write_structure(folder: Folder, structure: orm.StructureData) -> None:
+    """Write a crystal into the folder of a job."""
+    atoms = to_atoms(structure)
+    atoms.info['source'] = 'input'
+    content = dataset.write_frames([atoms])
+    folder.create_file_from_filelike(io.BytesIO(content), STRUCTURE, mode='wb')
 
 
 def validate_pressures(value: orm.List, _: Any) -> str | None:

@@ -73,32 +73,28 @@ def render(
     :param images: PNG files by name, base64.
     :param tables: names of the files with the spectra.
     """
-    return (
-        environment()
-        .get_template(TEMPLATE)
-        .render(
-            title=title_of(run),
-            run=run,
-            numbers=numbers,
-            images=images,
-            tables=tables,
-            verdicts=verdicts(numbers, run.shifts),
-            missing=content.missing(run),
-            stages=history.stages,
-            jobs=history.jobs,
-            shifts=run.shifts,
-            slope_methods=content_modes.methods(run),
-            mode_notes=content_modes.notes(run),
-            errors=content.error_rows(run),
-            pseudos=_distinct(pseudos_of(run.node), 'md5'),
-            settings=settings_of(start_of(run)),
-            now=datetime.now(UTC).isoformat(timespec='seconds'),
-        )
+    return fill(
+        TEMPLATE,
+        title=title_of(run),
+        run=run,
+        numbers=numbers,
+        images=images,
+        tables=tables,
+        verdicts=verdicts(numbers, run.shifts),
+        missing=content.missing(run),
+        stages=history.stages,
+        jobs=history.jobs,
+        shifts=run.shifts,
+        slope_methods=content_modes.methods(run),
+        mode_notes=content_modes.notes(run),
+        errors=content.error_rows(run),
+        pseudos=_distinct(pseudos_of(run.node), 'md5'),
+        settings=settings_of(start_of(run)),
     )
 
 
-def environment() -> Environment:
-    """Return what fills the templates of this folder."""
+def fill(template: str, **values: Any) -> str:
+    """Return the page that a template of this folder makes of the values, dated ``now``."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -108,7 +104,8 @@ def environment() -> Environment:
     )
     made.filters['cell'] = cell
     made.filters['fixed'] = fixed
-    return made
+    now = datetime.now(UTC).isoformat(timespec='seconds')
+    return made.get_template(template).render(now=now, **values)
 
 
 def title_of(run: Run) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from aiida_mlip_ins.query.run import Run
 from aiida_mlip_ins.query.summary import finite
 from aiida_mlip_ins.report import figures_spectra as drawn
 from aiida_mlip_ins.report.figures_measured import agreement
-from aiida_mlip_ins.report.html import environment, write_images
+from aiida_mlip_ins.report.html import fill, write_images
 from aiida_mlip_ins.report.spectra_files import difference_csv, overlay_csv, shifts_csv
 from aiida_mlip_ins.science.agreement import Overlay
 from aiida_mlip_ins.science.spectra_difference import Difference
@@ -114,9 +113,8 @@ def write_spectra_report(node: orm.ProcessNode, folder: Path | str) -> Path:
     (folder / 'summary.json').write_text(text)
     page = folder / 'report.html'
     page.write_text(
-        environment()
-        .get_template(TEMPLATE)
-        .render(
+        fill(
+            TEMPLATE,
             title=title_of(run),
             node=node,
             run=run,
@@ -125,7 +123,6 @@ def write_spectra_report(node: orm.ProcessNode, folder: Path | str) -> Path:
             classes=CLASSES,
             settings=settings_of(run.run.outputs.get('verdict', node)),
             inputs=sorted(run.run.inputs.items()),
-            now=datetime.now(UTC).isoformat(timespec='seconds'),
         )
     )
     return page

@@ -116,6 +116,27 @@ class Guard:
             return None
 
 
+def best_fit(
+    guard: Guard, energy: np.ndarray, one: np.ndarray, other: np.ndarray, degree: int
+) -> Fit:
+    """Return the fit of :func:`metrics.fit` (n,), that of nothing where it is not defined."""
+    found: Fit | None = guard('fit', fit, energy, one, other, degree)
+    return found or Fit(0.0, None, np.zeros_like(one), np.zeros_like(one), 0)
+
+
+def overlay_of(
+    edges: np.ndarray,
+    measured: np.ndarray,
+    errors: np.ndarray | None,
+    fitted: Fit,
+    mask: np.ndarray,
+) -> Overlay:
+    """Return what a figure shows of a fit to the bins (n,) that are not masked."""
+    model, background = np.zeros(len(mask)), np.zeros(len(mask))
+    model[~mask], background[~mask] = fitted.model, fitted.background
+    return Overlay(edges, measured, errors, model, background, mask)
+
+
 def _window(
     measured: MeasuredSpectrum,
     simulated: MeasuredSpectrum,
@@ -132,9 +153,7 @@ def _window(
     energy, one, other = first.centres[use], first.intensity[0][use], second.intensity[0][use]
     errors = None if first.errors is None else first.errors[0]
     degree, guard = settings.background_degree, Guard()
-    fitted = guard('fit', fit, energy, one, other, degree) or Fit(
-        0.0, None, np.zeros_like(one), np.zeros_like(one), 0
-    )
+    fitted = best_fit(guard, energy, one, other, degree)
     if fitted.scale == 0 and other.any():
         guard.problems.append('scale: the best one is below zero; the background alone is fitted')
     inside = (measured.centres >= edges[0]) & (measured.centres <= edges[-1]) & ~measured.masked
@@ -167,9 +186,7 @@ def _window(
         'peaks': _peaks(measured, first, simulated, second, fitted.scale, mask, settings),
         'problems': guard.problems,
     }
-    model, background = np.zeros(len(mask)), np.zeros(len(mask))
-    model[use], background[use] = fitted.model, fitted.background
-    return row, Overlay(edges, first.intensity[0], errors, model, background, mask)
+    return row, overlay_of(edges, first.intensity[0], errors, fitted, mask)
 
 
 def _above(values: np.ndarray, fitted: Fit, baseline: str) -> np.ndarray:

@@ -7,9 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from aiida_mlip_ins.science.agreement import AgreementSettings, Guard, Overlay
+from aiida_mlip_ins.science.agreement import (
+    AgreementSettings,
+    Guard,
+    Overlay,
+    best_fit,
+    overlay_of,
+)
 from aiida_mlip_ins.science.measured import MeasuredSpectrum
-from aiida_mlip_ins.science.metrics import Fit, chi_square, fit, r_squared
+from aiida_mlip_ins.science.metrics import chi_square, r_squared
 from aiida_mlip_ins.science.rebinning import as_density, bin_edges, rebin
 
 NORMALISATIONS = ('spread', 'area', 'none')
@@ -122,9 +128,7 @@ def compare_differences(
         energy = ((own.edges[1:] + own.edges[:-1]) / 2)[use]
         one, two = own.difference[use], theirs.difference[use]
         degree, guard = settings.background_degree, Guard()
-        fitted = guard('fit', fit, energy, one, two, degree) or Fit(
-            0.0, None, np.zeros_like(one), np.zeros_like(one), 0
-        )
+        fitted = best_fit(guard, energy, one, two, degree)
         weighted = None
         if own.errors is not None:
             weighted = guard(
@@ -144,9 +148,7 @@ def compare_differences(
                 'problems': guard.problems,
             }
         )
-        model, background = np.zeros(len(mask)), np.zeros(len(mask))
-        model[use], background[use] = fitted.model, fitted.background
-        overlays.append(Overlay(own.edges, own.difference, own.errors, model, background, mask))
+        overlays.append(overlay_of(own.edges, own.difference, own.errors, fitted, mask))
     return rows, overlays
 
 

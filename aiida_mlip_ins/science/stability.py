@@ -18,6 +18,7 @@ from aiida_mlip_ins.science.trajectory import (
     Trajectory,
     displacements,
     temperatures,
+    without_drift,
 )
 
 ERRORS = 3.0
@@ -84,11 +85,12 @@ def analyse(
         'steps': int(trajectory.steps[-1]),
     }
     judged = trajectory.times >= settings.equilibration_ps - 1e-9
-    numbers['judged_frames'] = int(judged.sum())
-    if judged.sum() >= 2:
+    settled = trajectory.select(judged)
+    numbers['judged_frames'] = len(settled)
+    if len(settled) >= 2:
         chosen = {name: values[judged] for name, values in series.items()}
         numbers.update(_thermodynamics(chosen, count))
-        numbers.update(_cell(trajectory.cells[judged], sites))
+        numbers.update(_cell(settled, sites))
     numbers['rmsd_angstrom'] = {
         name.removeprefix('rmsd_'): float(np.sqrt((values[judged] ** 2).mean()))
         for name, values in series.items()
@@ -110,7 +112,7 @@ def analyse(
         edges, found = pairs.radial_distributions(late, settings.rdf_max, settings.rdf_bin)
         series['rdf_edges'] = edges
         series.update({f'rdf_{name.replace("-", "_")}': values for name, values in found.items()})
-    states, notes = _states(trajectory.select(judged), settings)
+    states, notes = _states(settled, settings)
     return Findings(numbers, {**series, **states}, notes)
 
 
@@ -184,10 +186,10 @@ def _thermodynamics(series: Mapping[str, FloatArray], count: int) -> dict[str, A
     return found
 
 
-def _cell(cells: FloatArray, sites: Atoms) -> dict[str, Any]:
+def _cell(trajectory: Trajectory, sites: Atoms) -> dict[str, Any]:
     """Return the mean cell and how far it is from that of the start."""
-    volumes = np.abs(np.linalg.det(cells))
-    mean = Atoms(cell=cells.mean(axis=0)).cell.cellpar()
+    volumes = trajectory.volumes
+    mean = Atoms(cell=trajectory.cells.mean(axis=0)).cell.cellpar()
     return {
         'volume_angstrom3': float(volumes.mean()),
         'volume_std_angstrom3': float(volumes.std()),
@@ -207,11 +209,10 @@ def _states(
     beat = int(np.median(np.diff(trajectory.steps)))
     trajectory = trajectory.select((trajectory.steps - trajectory.steps[0]) % beat == 0)
     masses = trajectory.masses
-    drift = np.einsum('i,fij->fj', masses, trajectory.velocities) / masses.sum()
     energies = np.arange(0.0, settings.dos_max_energy + settings.dos_bin / 2, settings.dos_bin)
     try:
         states = velocity_dos.density_of_states(
-            trajectory.velocities - drift[:, None],
+            without_drift(trajectory.velocities, masses),
             float(np.diff(trajectory.times).mean()),
             masses,
             float(temperatures(trajectory.velocities, masses).mean()),

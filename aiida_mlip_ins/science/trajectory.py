@@ -136,6 +136,16 @@ def read_batches(folder: Path, symbols: Sequence[str]) -> Trajectory | None:
     return join(pieces) if pieces else None
 
 
+def without_drift(vectors: FloatArray, masses: FloatArray) -> FloatArray:
+    """Return vectors (n_frames, n_atoms, 3) less that of the centre of mass of their frame.
+
+    :param masses: (n_atoms,), u.
+    """
+    drift = np.einsum('i,fij->fj', masses, vectors) / masses.sum()
+    found: FloatArray = vectors - drift[:, None]
+    return found
+
+
 def temperatures(velocities: FloatArray, masses: FloatArray) -> FloatArray:
     """Return the temperature (n_frames,; K) of each frame, the motion of the whole taken off.
 
@@ -144,8 +154,7 @@ def temperatures(velocities: FloatArray, masses: FloatArray) -> FloatArray:
     :param velocities: (n_frames, n_atoms, 3), angstrom/ps.
     :param masses: (n_atoms,), u.
     """
-    drift = np.einsum('i,fij->fj', masses, velocities) / masses.sum()
-    own = (velocities - drift[:, None]) * ASE_PER_ANGSTROM_PER_PS
+    own = without_drift(velocities, masses) * ASE_PER_ANGSTROM_PER_PS
     twice_kinetic = np.einsum('i,fij,fij->f', masses, own, own)
     found: FloatArray = twice_kinetic / (max(3 * len(masses) - 3, 1) * units.kB)
     return found
@@ -178,7 +187,4 @@ def displacements(
     moves = np.diff(np.swapaxes(places, 1, 2), axis=0, prepend=start[None])
     if not followed:
         moves -= np.rint(moves)
-    way = np.cumsum(moves, axis=0) @ cells
-    drift = np.einsum('i,fij->fj', masses, way) / masses.sum()
-    found: FloatArray = way - drift[:, None]
-    return found
+    return without_drift(np.cumsum(moves, axis=0) @ cells, masses)

@@ -14,6 +14,11 @@ def set_link_label(inputs: dict[str, Any], label: str) -> None:
     inputs['metadata'] = {**inputs.get('metadata', {}), 'call_link_label': label}
 
 
+def cause_of(node: orm.ProcessNode) -> str:
+    """Return which process did not end well, and why."""
+    return f'<{node.pk}> {node.exit_message or node.process_state}'
+
+
 class Composition(WorkChain):
     """A workchain of links, of which one that fails may be an end or only something missing.
 
@@ -41,7 +46,7 @@ class Composition(WorkChain):
         if node.is_finished_ok:
             return None
         code: ExitCode = getattr(self.exit_codes, f'ERROR_{link}_FAILED')
-        return code.format(cause=f'<{node.pk}> {node.exit_message or node.process_state}')
+        return code.format(cause=cause_of(node))
 
     def _note_missing(self, node: orm.ProcessNode, what: str) -> None:
         """Remember what a failed child leaves out; the rest goes on."""

@@ -20,6 +20,7 @@ from aiida_mlip_ins.calculations.ins import InsCalculation
 from aiida_mlip_ins.data.ins_map import InsMapData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.science.ins import KEYS
+from aiida_mlip_ins.workflows.composition import cause_of
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.ins_inputs import (
     ins_parameters,
@@ -220,7 +221,7 @@ class InsWorkChain(WorkChain):
         unstable = InsCalculation.exit_codes.ERROR_IMAGINARY_MODES.status
         kind = 'IMAGINARY_MODES' if node.exit_status == unstable else 'INS_FAILED'
         code: ExitCode = getattr(self.exit_codes, f'ERROR_{kind}')
-        return code.format(cause=f'<{node.pk}> {node.exit_message or node.process_state}')
+        return code.format(cause=cause_of(node))
 
     def group(self) -> None:
         """Sum the intensities by what the rows are to tell apart."""

@@ -21,6 +21,7 @@ from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.data.frames import FramesData
 from aiida_mlip_ins.data.model import MaceModelData, model_problems
 from aiida_mlip_ins.data.structure import structure_problems
+from aiida_mlip_ins.workflows.composition import cause_of
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.mace_inputs import evaluate_inputs_from_protocol
 from aiida_mlip_ins.workflows.phonon_inputs import (
@@ -129,9 +130,7 @@ class PhononsWorkChain(WorkChain):
         node = self.ctx.labelling
         if node.is_finished_ok:
             return None
-        return self.exit_codes.ERROR_LABELLING_FAILED.format(
-            cause=f'<{node.pk}> {node.exit_message or node.process_state}'
-        )
+        return self.exit_codes.ERROR_LABELLING_FAILED.format(cause=cause_of(node))
 
     def run_force_constants(self) -> ExitCode | None:
         """Turn forces into force constants, and these into modes."""

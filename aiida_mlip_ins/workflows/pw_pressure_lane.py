@@ -7,6 +7,7 @@ from aiida.common import AttributeDict
 from aiida.engine import ProcessSpec
 from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
+from aiida_mlip_ins.workflows.composition import cause_of
 from aiida_mlip_ins.workflows.lanes import PwLaneWorkChain
 from aiida_mlip_ins.workflows.protocols import merge
 
@@ -69,7 +70,7 @@ class PwPressureLaneWorkChain(PwLaneWorkChain):
         node, label = self.ctx.child, self.link_label()
         finished = node.is_finished_ok or node.exit_status == FINAL_SCF.status
         if not finished or 'output_structure' not in node.outputs:
-            self.report(f'{label} failed: <{node.pk}> {node.exit_message or node.process_state}')
+            self.report(f'{label} failed: {cause_of(node)}')
             self.next_task()
             self._restart()
             return

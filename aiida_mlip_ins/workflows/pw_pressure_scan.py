@@ -14,6 +14,7 @@ from aiida_mlip_ins.calculations.functions.frames import kpoints_for_structure
 from aiida_mlip_ins.data.structure import structure_problems
 from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.science.text import shortened
+from aiida_mlip_ins.workflows.composition import cause_of
 from aiida_mlip_ins.workflows.lanes import (
     PW_EXCLUDED,
     failure_message,
@@ -191,7 +192,7 @@ class PwPressureScanWorkChain(WorkChain):
         """Return the exit code that the lanes and the table call for."""
         broken = [lane for lane in self.ctx.lanes if not lane.is_finished_ok]
         if broken:
-            cause = shortened([f'<{x.pk}> {x.exit_message or x.process_state}' for x in broken])
+            cause = shortened([cause_of(lane) for lane in broken])
             return self.exit_codes.ERROR_LANE_FAILED.format(cause=cause)
         if self.ctx.failures:
             return self.exit_codes.ERROR_PRESSURES_FAILED.format(

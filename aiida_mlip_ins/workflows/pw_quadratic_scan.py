@@ -19,6 +19,7 @@ from aiida_mlip_ins.science.relaxation import RelaxationSettings
 from aiida_mlip_ins.science.settings import problems
 from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.science.text import shortened
+from aiida_mlip_ins.workflows.composition import cause_of
 from aiida_mlip_ins.workflows.frame_inputs import frame_contact_problems
 from aiida_mlip_ins.workflows.pressures import define_scan, gpa
 from aiida_mlip_ins.workflows.protocols import load_protocol
@@ -147,7 +148,7 @@ class PwQuadraticScanWorkChain(WorkChain):
         """Take the labels and choose the frames of the next round."""
         node = self.ctx.reference
         if not node.is_finished_ok:
-            cause = f'<{node.pk}> {node.exit_message or node.process_state}'
+            cause = cause_of(node)
             self._attach()
             return self.exit_codes.ERROR_REFERENCE_FAILED.format(cause=cause)
         self.ctx.datasets[f'round_{len(self.ctx.datasets)}'] = node.outputs.dataset

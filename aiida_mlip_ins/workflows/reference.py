@@ -22,6 +22,7 @@ from aiida_mlip_ins.data.structure import structure_problems
 from aiida_mlip_ins.science.dataset import label_problems
 from aiida_mlip_ins.science.scheduling import divided, relative_cost
 from aiida_mlip_ins.science.text import shortened
+from aiida_mlip_ins.workflows.composition import cause_of
 from aiida_mlip_ins.workflows.frame_inputs import (
     frame_contact_problems,
     kpoint_problems,
@@ -239,7 +240,7 @@ class ReferenceWorkChain(WorkChain):
             self.report(f'{dataset.n_frames} of {total} frames labelled')
         broken = [lane for lane in self.ctx.lanes if not lane.is_finished_ok]
         if broken:
-            cause = shortened([f'<{x.pk}> {x.exit_message or x.process_state}' for x in broken])
+            cause = shortened([cause_of(lane) for lane in broken])
             return self.exit_codes.ERROR_LANE_FAILED.format(cause=cause)
         if failed > self.inputs.allowed_failure_fraction.value * total or failed == total:
             key, cause = next(iter(self.ctx.failures.items()))

@@ -146,10 +146,11 @@ def judge_spectra(
     try:
         chosen = build(AgreementSettings, settings.get_dict(), 'settings')
         numbers = build(SpectraSettings, parameters.get_dict(), 'parameters')
-        entries, found = entries_of(spectra, about.get_dict())
+        said = about.get_dict()
+        entries, found = entries_of(spectra, said)
         if found:
             raise ValueError('\n'.join(found))
-        made = plan(entries, about.get_dict().get('reference'), numbers.pressure_tolerance)
+        made = plan(entries, said.get('reference'), numbers.pressure_tolerance)
         metrics = _metrics(made, pairs, changes)
         table, shifts = _table(made, chosen, numbers)
     except ValueError as error:
