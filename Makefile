@@ -8,8 +8,10 @@
 # PYTHON=...    the Python (3.11 or newer) to build the environments with
 # PIP=1         use plain pip even where uv is available
 # ARGS=...      further words for aiida-mlip-ins demo or pytest
+# WORKERS=2     tests run in so many processes side by side
 SHELL := /bin/bash
 PYTHON ?= python3
+WORKERS ?= 2
 ENVS := .envs
 BIN := $(ENVS)/aiida/bin
 # the environments hold their own packages, whatever the caller's shell points to
@@ -33,7 +35,7 @@ demo: all
 	@$(RUN) AIIDA_PATH="$(CURDIR)/.demo" aiida-mlip-ins demo --new-profile demo $(ARGS)
 
 test: all
-	@$(RUN) python -m pytest $(ARGS)
+	@$(RUN) python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: aiida
 	@$(RUN) ruff check .

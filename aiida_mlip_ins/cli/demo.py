@@ -14,10 +14,12 @@ import yaml
 from aiida_mlip_ins.cli import options
 from aiida_mlip_ins.cli.environments import BuildError
 from aiida_mlip_ins.cli.installation import ENGINES_LABEL, PW_LABEL
-from aiida_mlip_ins.cli.setup import Wishes, run_setup, show
+from aiida_mlip_ins.cli.setup import Wishes, prepare_codes, prepare_profile, show
 
 if TYPE_CHECKING:
     from aiida import orm
+
+    from aiida_mlip_ins.cli.daemon import Daemon
 
 EXTRA = 'mlip_ins_demo'
 
@@ -51,6 +53,9 @@ def demo(
     daemon, which is started for it and stopped afterwards. Interrupted, it goes on when run again;
     ended, it takes from the cache what has not changed, if caching is on.
     """
+    from aiida_mlip_ins.cli.daemon import running_daemon
+    from aiida_mlip_ins.cli.memory import MemoryWatch
+
     began = time.monotonic()
     if caching is None and new_profile:
         caching = True
@@ -62,49 +67,46 @@ def demo(
         pw=pw,
         use_pip=use_pip,
     )
-    try:
-        for item in run_setup(wishes):
-            show(item)
-    except BuildError as error:
-        raise click.ClickException(str(error)) from None
-    output.mkdir(parents=True, exist_ok=True)
-    with (output / 'demo.log').open('a') as log:
-        log.write(time.strftime('== %Y-%m-%d %H:%M:%S\n'))
-        node, memory = _run(again, protocol, overrides, log)
-    finish(node, output, memory, began)
+    for item in prepare_profile(wishes):
+        show(item)
+    with MemoryWatch(f'{os.getpid()}-{time.time()}') as watch, running_daemon() as daemon:
+        try:
+            for item in prepare_codes(wishes):
+                show(item)
+        except BuildError as error:
+            raise click.ClickException(str(error)) from None
+        output.mkdir(parents=True, exist_ok=True)
+        with (output / 'demo.log').open('a') as log:
+            log.write(time.strftime('== %Y-%m-%d %H:%M:%S\n'))
+            node = _run(again, protocol, overrides, log, daemon)
+        daemon.ask_to_stop()
+        finish(node, output, watch.peak_gb if daemon.started else None, began)
 
 
 def _run(
-    again: bool, protocol: str | None, overrides: Path | None, log: TextIO
-) -> tuple[orm.ProcessNode, float | None]:
-    """Submit the chain or go on with one that has not ended; return it and its peak memory (GB)."""
+    again: bool, protocol: str | None, overrides: Path | None, log: TextIO, daemon: Daemon
+) -> orm.ProcessNode:
+    """Submit the chain or go on with one that has not ended; return it when it has."""
     from aiida import orm
 
-    from aiida_mlip_ins.cli.daemon import running_daemon
     from aiida_mlip_ins.cli.follow import Display, follow
-    from aiida_mlip_ins.cli.memory import MemoryWatch
 
-    pk = None
-    with MemoryWatch(f'{os.getpid()}-{time.time()}') as watch:
-        unfinished = None if again else find_unfinished()
-        builder = None if unfinished else make_builder(protocol, overrides)
-        with running_daemon() as (started, check):
-            try:
-                if unfinished is not None:
-                    pk = unfinished
-                    click.echo(f'Going on with the process <{pk}>.')
-                else:
-                    pk = submit(builder)
-                    click.echo(f'Submitted the chain as process <{pk}>.')
-                follow(pk, Display(log=log), check)
-            except KeyboardInterrupt:
-                click.echo('\nInterrupted. Run the same command again to go on.')
-                if started:
-                    click.echo(
-                        'The daemon is being stopped; jobs that have begun go on until they end.'
-                    )
-                sys.exit(130)
-    return orm.load_node(pk), watch.peak_gb if started else None
+    pk = None if again else find_unfinished()
+    builder = None if pk is not None else make_builder(protocol, overrides)
+    daemon.await_broker()
+    try:
+        if builder is None:
+            click.echo(f'Going on with the process <{pk}>.')
+        else:
+            pk = submit(builder)
+            click.echo(f'Submitted the chain as process <{pk}>.')
+        follow(pk, Display(log=log), daemon.check)
+    except KeyboardInterrupt:
+        click.echo('\nInterrupted. Run the same command again to go on.')
+        if daemon.started:
+            click.echo('The daemon is being stopped; jobs that have begun go on until they end.')
+        sys.exit(130)
+    return orm.load_node(pk)
 
 
 def make_builder(protocol: str | None, overrides: Path | None) -> Any:

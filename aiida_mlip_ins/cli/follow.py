@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 COLOURS = {'done': 'green', 'running': 'cyan'}
 REFRESH_S = 3.0
+POLL_S = 1.0
+"""Between questions whether the process has ended, which cost little."""
+SHARE = 0.05
+"""Of the time, spent on looking at the tree: the work needs the processors."""
 LOG_EVERY_S = 60.0
 
 
@@ -85,7 +89,7 @@ def follow(
     """Show the tree of a process until it has ended.
 
     :param check: called at each refresh; may raise to stop, for instance if the daemon has died.
-    :param interval: s between refreshes.
+    :param interval: s between refreshes; more where a look at a large tree takes long.
     """
     from aiida.manage import get_manager
     from sqlalchemy.exc import OperationalError
@@ -93,18 +97,23 @@ def follow(
     from aiida_mlip_ins.cli.progress import ENDED, Progress, read_state
 
     progress = Progress(pk)
+    due = 0.0
     while True:
+        began = time.monotonic()
         try:
             state = read_state(pk)
-            display.show(progress.lines())
+            if state in ENDED or began >= due:
+                display.show(progress.lines())
+                now = time.monotonic()
+                due = now + max(interval, (now - began) / SHARE)
+                if check and state not in ENDED:
+                    check()
         except OperationalError:  # SQLite was locked for too long; the next look will do
             get_manager().get_profile_storage().get_session().rollback()
             state = None
         if state in ENDED:
             return
-        if check:
-            check()
-        time.sleep(interval)
+        time.sleep(min(POLL_S, interval))
 
 
 def _append(stream: TextIO, rows: Sequence[str]) -> None:

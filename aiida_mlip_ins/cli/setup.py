@@ -33,9 +33,9 @@ class Wishes:
     with_pw: bool = True
 
 
-def run_setup(wishes: Wishes) -> Iterator[Item]:
-    """Find or make each piece, in the order in which they need each other."""
-    from aiida_mlip_ins.cli import installation, profile
+def prepare_profile(wishes: Wishes) -> Iterator[Item]:
+    """Find or make the profile, load it and set it up: what a daemon reads when it starts."""
+    from aiida_mlip_ins.cli import profile
 
     if wishes.new_profile:
         made = profile.ensure(wishes.new_profile)
@@ -51,6 +51,12 @@ def run_setup(wishes: Wishes) -> Iterator[Item]:
         changed = profile.set_caching(loaded, wishes.caching)
         state = 'on' if wishes.caching else 'off'
         yield Item('caching', 'made' if changed else 'found', f'{state} in this profile')
+
+
+def prepare_codes(wishes: Wishes) -> Iterator[Item]:
+    """Find or make what the loaded profile computes with, each after what it needs."""
+    from aiida_mlip_ins.cli import installation
+
     folder = (wishes.environments or default_folder()).resolve()
     yield from _environments(wishes, folder)
     yield installation.computer(wishes.computer)
@@ -137,8 +143,9 @@ def setup(**wishes: object) -> None:
     Can be run again at any time: what is there is left as it is.
     """
     try:
-        for item in run_setup(Wishes(**wishes)):
-            show(item)
+        for step in (prepare_profile, prepare_codes):
+            for item in step(Wishes(**wishes)):
+                show(item)
     except environments.BuildError as error:
         raise click.ClickException(str(error)) from None
     click.echo('Ready: `aiida-mlip-ins demo` runs the whole chain on brucite.')
