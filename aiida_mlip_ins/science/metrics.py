@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.polynomial import legendre
-from scipy.signal import fftconvolve
 
 NO_BACKGROUND = -1
 """Degree of the polynomial where none is fitted."""
@@ -148,6 +147,8 @@ def similarity(first: np.ndarray, second: np.ndarray, width: float) -> float:
     :param width: ``l`` in bins, at least one; at one it is the cosine between the spectra.
     :raises ValueError: if a spectrum is zero throughout.
     """
+    from scipy.signal import fftconvolve  # slow to import, see science.peaks
+
     reach = int(np.ceil(width)) - 1
     kernel = 1.0 - np.abs(np.arange(-reach, reach + 1)) / width
     spread = [fftconvolve(item, kernel, mode='full')[reach : reach + len(item)]

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.signal import find_peaks as local_maxima
-from scipy.signal import peak_widths
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,10 @@ def find_peaks(
     :param errors: (n,) one standard deviation, ``None`` if unknown.
     :param significance: the prominence must be at least so many standard deviations.
     """
+    # Half a second, for all of scipy.stats, which every daemon worker would pay at its start.
+    from scipy.signal import find_peaks as local_maxima
+    from scipy.signal import peak_widths
+
     span = float(intensity.max() - intensity.min())
     if span <= 0:
         return []
