@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida_mlip_ins.data.model import model_problems
 from aiida_mlip_ins.data.structure import structure_problems, to_atoms
-from aiida_mlip_ins.science.sampling import folded_mesh, sampling_problems
+from aiida_mlip_ins.science.sampling import folded_mesh, molecule_problems, sampling_problems
 from aiida_mlip_ins.science.scheduling import kpoint_meshes
 from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.workflows.measured_inputs import measured_problems
@@ -69,19 +69,29 @@ def input_problems(inputs: Mapping[str, Any], _: Any) -> str | None:
         sections.pop('splits', None)
         found += sampling_problems(sections)
         found += _folding_problems(sections, inputs)
+        if sections.get('molecules', {}).get('count'):
+            found += [
+                f'sampling.{line}' for line in molecule_problems(to_atoms(inputs['structure']))
+            ]
     return '\n'.join(found) or None
 
 
 def _folding_problems(sections: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
     """Return the supercells that cannot have the k-points of the crystal."""
-    if 'reference' not in inputs or not sections.get('supercell', {}).get('count'):
+    matrices = [
+        (section, matrix)
+        for section, options in sections.items()
+        for matrix in options.get('matrices') or []
+        if options.get('count', 1)
+    ]
+    if 'reference' not in inputs or not matrices:
         return []
     crystal = to_atoms(inputs['structure'])
     mesh = kpoint_meshes([crystal], inputs['reference']['kpoints_distance'].value)[0]
     found = []
-    for matrix in sections['supercell'].get('matrices', []):
+    for section, matrix in matrices:
         try:
             folded_mesh(matrix, mesh)
         except ValueError as error:
-            found.append(f'sampling.supercell.matrices: {error}')
+            found.append(f'sampling.{section}.matrices: {error}')
     return found

@@ -70,6 +70,19 @@ def test_everything_wrong_is_said_at_once(arguments):
     assert 'temperature' in message
 
 
+def test_molecules_of_a_crystal_without_any_are_refused(arguments):
+    arguments['overrides']['sampling'] = {'molecules': {'count': 4}}
+    with pytest.raises(ValueError, match=r'sampling\.molecules: .*has none'):
+        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+
+
+def test_supercells_of_every_section_need_the_k_points_of_the_crystal(arguments):
+    matrices = {'matrices': [[[1, 0, 0], [0, 1, 0], [0, 0, 7]]]}
+    arguments['overrides']['sampling'] = {'molecules': {'count': 4, **matrices}}
+    with pytest.raises(ValueError, match=r'sampling\.molecules\.matrices: .*does not fold'):
+        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+
+
 def test_an_unknown_link_in_the_overrides_names_the_nearest(arguments):
     arguments['overrides']['samplin'] = {}
     with pytest.raises(ValueError, match="did you mean 'sampling'"):

@@ -3,6 +3,15 @@
 Pure functions of structures, numbers and seeds; the same arguments give the same frames.
 """
 
+from aiida_mlip_ins.science.sampling.distances import separations, without_duplicates
+from aiida_mlip_ins.science.sampling.isolated import isolated_atoms
+from aiida_mlip_ins.science.sampling.molecules import (
+    Molecule,
+    find_molecules,
+    molecule_problems,
+    rigidly_moved,
+    with_rigid_molecules,
+)
 from aiida_mlip_ins.science.sampling.moves import (
     along_pressure,
     bond_rattled,
@@ -29,30 +38,42 @@ from aiida_mlip_ins.science.sampling.targeted import (
     refuse_overlaps,
     sampling_problems,
     targeted_set,
-    without_duplicates,
 )
+from aiida_mlip_ins.science.sampling.thermal import ThermalSettings, thermal_rattles
+from aiida_mlip_ins.science.sampling.trajectories import along_relaxation, snapshots
 
 __all__ = [
     'SETTINGS',
+    'Molecule',
     'SymmetricCoordinates',
+    'ThermalSettings',
     'along_pressure',
+    'along_relaxation',
     'assign_splits',
     'bond_rattled',
     'bonded_hydrogens',
     'displaced',
+    'find_molecules',
     'folded_mesh',
+    'isolated_atoms',
+    'molecule_problems',
     'pressure_path',
     'propose',
     'rattled',
     'refuse_overlaps',
+    'rigidly_moved',
     'sampling_problems',
+    'separations',
+    'snapshots',
     'starting_frames',
     'strained',
     'supercells',
     'symmetric_coordinates',
     'symmetrized',
     'targeted_set',
+    'thermal_rattles',
     'volume_scan',
     'with_bond_lengths',
+    'with_rigid_molecules',
     'without_duplicates',
 ]

@@ -21,15 +21,20 @@ from scipy.linalg import expm, logm
 FloatArray = NDArray[np.float64]
 
 
-def _copy(atoms: Atoms, source: str, **numbers: Any) -> Atoms:
+def bare_copy(atoms: Atoms, source: str, **numbers: Any) -> Atoms:
     """Bare copy: species, cell, positions, no calculator, no stale info or arrays."""
     new = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
     new.info = {'source': source, **numbers}
     return new
 
 
-def _inherit(atoms: Atoms) -> dict[str, Any]:
-    return {key: value for key, value in atoms.info.items() if key != 'source'}
+def inherited(atoms: Atoms) -> dict[str, Any]:
+    """What a changed copy keeps of ``info``: all but the kind of frame and its labels."""
+    return {
+        key: value
+        for key, value in atoms.info.items()
+        if key != 'source' and not key.startswith('REF_')
+    }
 
 
 def bonded_hydrogens(atoms: Atoms, factor: float = 1.25) -> list[tuple[int, int, FloatArray]]:
@@ -54,7 +59,7 @@ def with_bond_lengths(atoms: Atoms, length: Mapping[str, float]) -> Atoms:
     X-rays see hydrogen 0.1 angstrom too close to its parent; a DFT or training run that starts
     there spends its first steps on that alone. Parents not in `length` keep their bonds.
     """
-    new = _copy(atoms, str(atoms.info.get('source', 'input')), **_inherit(atoms))
+    new = bare_copy(atoms, str(atoms.info.get('source', 'input')), **inherited(atoms))
     for hydrogen, parent, vector in bonded_hydrogens(atoms):
         wanted = length.get(atoms.symbols[parent])
         if wanted is not None:
@@ -71,7 +76,7 @@ def along_pressure(structures: Mapping[float, Atoms], pressure: float) -> Atoms:
     knots = sorted(structures)
     start = structures[knots[0]]
     if len(knots) == 1:
-        return _copy(start, 'path', pressure=float(pressure))
+        return bare_copy(start, 'path', pressure=float(pressure))
     upper = int(np.clip(np.searchsorted(knots, pressure), 1, len(knots) - 1))
     low, high = structures[knots[upper - 1]], structures[knots[upper]]
     if not np.array_equal(low.numbers, high.numbers):
@@ -83,7 +88,7 @@ def along_pressure(structures: Mapping[float, Atoms], pressure: float) -> Atoms:
     shift = last - first
     fractional = first + weight * (shift - np.round(shift))
     new = Atoms(low.numbers, scaled_positions=fractional, cell=cell, pbc=True)
-    return _copy(new, 'path', pressure=float(pressure))
+    return bare_copy(new, 'path', pressure=float(pressure))
 
 
 def pressure_path(structures: Mapping[float, Atoms], pressures: Sequence[float]) -> list[Atoms]:
@@ -91,10 +96,15 @@ def pressure_path(structures: Mapping[float, Atoms], pressures: Sequence[float])
     return [along_pressure(structures, pressure) for pressure in pressures]
 
 
-def displaced(atoms: Atoms, distance: float) -> list[Atoms]:
-    """Displacements by `distance` (angstrom) that give the force constants of the cell itself.
+def displaced(
+    atoms: Atoms, distance: float, matrix: Sequence[Sequence[int]] | None = None
+) -> list[Atoms]:
+    """Displacements by `distance` (angstrom) that give the force constants of a cell.
 
     The symmetry-reduced set of phonopy (A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023)).
+
+    :param matrix: 3x3 integers, rows are a supercell's axes in those of `atoms`; its frames have
+        the atoms in phonopy's order. The cell itself if not given.
     """
     from phonopy import Phonopy
     from phonopy.structure.atoms import PhonopyAtoms
@@ -104,11 +114,18 @@ def displaced(atoms: Atoms, distance: float) -> list[Atoms]:
         cell=atoms.cell.array,
         scaled_positions=atoms.get_scaled_positions(),
     )
-    phonon = Phonopy(crystal, supercell_matrix=np.eye(3), primitive_matrix=np.eye(3))
+    # Phonopy has the axes as columns.
+    columns = np.eye(3, dtype=int) if matrix is None else np.asarray(matrix, dtype=int).T
+    phonon = Phonopy(crystal, supercell_matrix=columns, primitive_matrix=np.eye(3))
     phonon.generate_displacements(distance=distance)
+    rest, numbers = atoms, inherited(atoms)
+    if matrix is not None:
+        cell = phonon.supercell
+        rest = Atoms(cell.symbols, positions=cell.positions, cell=cell.cell, pbc=True)
+        numbers['matrix'] = ' '.join(str(int(x)) for x in np.ravel(matrix))
     frames = []
     for row in phonon.displacements:  # atom, then its displacement
-        new = _copy(atoms, 'displaced', **_inherit(atoms), distance=distance)
+        new = bare_copy(rest, 'displaced', **numbers, distance=distance)
         new.positions[int(row[0])] += np.asarray(row[1:], dtype=float)
         frames.append(new)
     return frames
@@ -118,7 +135,7 @@ def volume_scan(atoms: Atoms, factors: Sequence[float]) -> list[Atoms]:
     """Isotropic volume scan: volumes `factors` times the given one, fractional coordinates kept."""
     frames = []
     for factor in factors:
-        new = _copy(atoms, 'volume', volume_factor=float(factor))
+        new = bare_copy(atoms, 'volume', volume_factor=float(factor))
         new.set_cell(atoms.cell.array * factor ** (1 / 3), scale_atoms=True)
         frames.append(new)
     return frames
@@ -131,7 +148,7 @@ def strained(atoms: Atoms, sigma: float, count: int, seed: int) -> list[Atoms]:
     for _ in range(count):
         strain = rng.normal(0.0, sigma, (3, 3))
         strain = np.triu(strain) + np.triu(strain, 1).T
-        new = _copy(atoms, 'strain', **_inherit(atoms), strain_sigma=float(sigma))
+        new = bare_copy(atoms, 'strain', **inherited(atoms), strain_sigma=float(sigma))
         new.set_cell(atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
         frames.append(new)
     return frames
@@ -142,7 +159,7 @@ def rattled(atoms: Atoms, sigma: float, count: int, seed: int) -> list[Atoms]:
     rng = np.random.default_rng(seed)
     frames = []
     for _ in range(count):
-        new = _copy(atoms, 'rattle', **_inherit(atoms), sigma=float(sigma))
+        new = bare_copy(atoms, 'rattle', **inherited(atoms), sigma=float(sigma))
         new.positions += rng.normal(0.0, sigma, (len(atoms), 3))
         frames.append(new)
     return frames
@@ -168,8 +185,14 @@ def bond_rattled(
     bonds = bonded_hydrogens(atoms)
     frames = []
     for _ in range(count):
-        new = _copy(
-            atoms, 'rattle', **_inherit(atoms), heavy=heavy, tilt=tilt, swing=swing, stretch=stretch
+        new = bare_copy(
+            atoms,
+            'rattle',
+            **inherited(atoms),
+            heavy=heavy,
+            tilt=tilt,
+            swing=swing,
+            stretch=stretch,
         )
         moves = rng.normal(0.0, heavy, (len(atoms), 3))
         shared = rng.normal(0.0, swing, 3) if swing else np.zeros(3)
@@ -222,7 +245,7 @@ def symmetrized(frame: Atoms, parent: Atoms, symprec: float = 1e-3) -> Atoms:
         cell=parent.cell.array @ stretch,
         pbc=True,
     )
-    return _copy(new, 'symmetric', **_inherit(frame))
+    return bare_copy(new, 'symmetric', **inherited(frame))
 
 
 def _root(matrix: FloatArray) -> FloatArray:
@@ -237,7 +260,7 @@ def supercells(atoms: Atoms, matrices: Sequence[Sequence[Sequence[int]]]) -> lis
     for matrix in matrices:
         large = make_supercell(atoms, np.asarray(matrix, dtype=int))
         numbers = {'matrix': ' '.join(str(int(x)) for x in np.ravel(matrix))}
-        frames.append(_copy(large, 'supercell', **_inherit(atoms), **numbers))
+        frames.append(bare_copy(large, 'supercell', **inherited(atoms), **numbers))
     return frames
 
 

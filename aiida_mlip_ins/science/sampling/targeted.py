@@ -18,6 +18,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from aiida_mlip_ins.science.sampling.distances import without_duplicates
+from aiida_mlip_ins.science.sampling.molecules import rigidly_moved, with_rigid_molecules
 from aiida_mlip_ins.science.sampling.moves import (
     along_pressure,
     bond_rattled,
@@ -33,7 +35,11 @@ from aiida_mlip_ins.science.structure import MIN_CONTACT, contact_problems
 FloatArray = NDArray[np.float64]
 
 
-def refuse_overlaps(frames: Sequence[Atoms], fraction: float = MIN_CONTACT) -> None:
+def refuse_overlaps(
+    frames: Sequence[Atoms],
+    fraction: float = MIN_CONTACT,
+    advice: str = 'use smaller amplitudes',
+) -> None:
     """Raise one ``ValueError`` that lists every frame with atoms too close."""
     problems = [
         f'frame {index} ({frame.info.get("source")}): {sentence}'
@@ -41,25 +47,7 @@ def refuse_overlaps(frames: Sequence[Atoms], fraction: float = MIN_CONTACT) -> N
         for sentence in contact_problems(frame, fraction)
     ]
     if problems:
-        raise ValueError('atoms too close; use smaller amplitudes:\n' + '\n'.join(problems))
-
-
-def without_duplicates(frames: Sequence[Atoms], tolerance: float = 1e-4) -> list[Atoms]:
-    """Drop frames equal to an earlier one (atoms in the same order) within `tolerance` angstrom."""
-    kept: list[Atoms] = []
-    for frame in frames:
-        if not any(_same(frame, other, tolerance) for other in kept):
-            kept.append(frame)
-    return kept
-
-
-def _same(one: Atoms, two: Atoms, tolerance: float) -> bool:
-    if len(one) != len(two) or not np.array_equal(one.numbers, two.numbers):
-        return False
-    if np.abs(one.cell.array - two.cell.array).max() > tolerance:
-        return False
-    gap = one.get_scaled_positions() - two.get_scaled_positions()
-    return bool(np.abs((gap - np.round(gap)) @ one.cell.array).max() <= tolerance)
+        raise ValueError(f'atoms too close; {advice}:\n' + '\n'.join(problems))
 
 
 _RATTLE = frozenset({'count', 'pressures', 'strain', 'heavy', 'tilt', 'stretch', 'scales'})
@@ -70,15 +58,21 @@ SETTINGS: dict[str, frozenset[str]] = {
     'rattle': _RATTLE,
     'strain': _RATTLE,
     'supercell': _RATTLE | {'matrices'},
-    'displaced': frozenset({'pressures', 'distance'}),
+    'displaced': frozenset({'pressures', 'distance', 'matrices'}),
     'separate': _RATTLE | {'swing'},
+    # A section's random numbers follow from its place here: new ones go to the end.
+    'molecules': frozenset(
+        {'count', 'pressures', 'strain', 'translation', 'rotation', 'scales', 'matrices'}
+    ),
 }
 #: Sources of frames that are never held out.
-ALWAYS_TRAIN = frozenset({'path', 'displaced', 'separate'})
+ALWAYS_TRAIN = frozenset({'path', 'displaced', 'separate', 'isolated'})
 #: Amplitudes of which a frame of the section ``separate`` has one.
 KINDS = ('heavy', 'tilt', 'swing', 'stretch')
 #: Keys that may be left out: tilts and swings default to 0, scales to [1], the weight to 1.
 OPTIONAL = frozenset({'scales', 'tilt', 'swing', 'weight'})
+#: Sections in which ``matrices`` may be left out, for the cell itself.
+OF_THE_CELL = frozenset({'displaced', 'molecules'})
 
 
 def targeted_set(
@@ -94,8 +88,12 @@ def targeted_set(
     ``strain``: the same with general strains, few because pw.x pays for them (a sheared cell has no
     shells of equal G vectors: 65 s a frame in place of 21 on brucite);
     ``supercell``: rattles of supercells, the ``matrices`` taken in turn;
-    ``displaced``: displacements by ``distance`` of single atoms, at each of ``pressures``;
-    ``separate``: as ``rattle``, with one of :data:`KINDS` in turn, the others 0.
+    ``displaced``: displacements of single atoms by ``distance``, at each of ``pressures``, in the
+    cell or in the supercells ``matrices``, as phonopy asks for them;
+    ``separate``: as ``rattle``, with one of :data:`KINDS` in turn, the others 0;
+    ``molecules``: whole molecules shifted by ``translation`` angstrom and turned by ``rotation``
+    degrees (widths, :func:`rigidly_moved`), in the cell or in the ``matrices`` in turn.
+    A crystal without molecules is an error if ``count`` is not 0.
     The amplitudes of frame i are multiplied by ``scales[i % len(scales)]``; ``weight`` multiplies
     what the frames of a section count in the training.
     ``strain`` is dimensionless, :data:`KINDS` are widths in angstrom (:func:`bond_rattled`).
@@ -124,7 +122,13 @@ def _section_frames(
         return pressure_path(structures, options['pressures'])
     if section == 'displaced':
         cells = pressure_path(structures, options['pressures'])
-        return [frame for cell in cells for frame in displaced(cell, options['distance'])]
+        matrices = options.get('matrices') or [None]
+        return [
+            frame
+            for cell in cells
+            for matrix in matrices
+            for frame in displaced(cell, options['distance'], matrix)
+        ]
     # One stream per section: changing one section's count leaves the other frames alone.
     rng = np.random.default_rng([seed, list(SETTINGS).index(section)])
     return [
@@ -150,19 +154,31 @@ def _targeted_frame(
     base = strained(parent, options['strain'] * scale, 1, strain_seed)[0]
     if section != 'strain':
         base = symmetrized(base, parent)
-    if section == 'supercell':
-        matrices = options['matrices']
+    if section == 'molecules':
+        base = with_rigid_molecules(base, parent)
+    matrices = options.get('matrices')
+    if matrices:
         base = supercells(base, [matrices[index % len(matrices)]])[0]
+    if section == 'molecules':
+        widths = (options['translation'] * scale, options['rotation'] * scale)
+        frame = rigidly_moved(base, *widths, count=1, seed=rattle_seed)[0]
+    else:
+        frame = _rattled_frame(base, section, options, index, scale, rattle_seed)
+    if section == 'symmetric':
+        frame = symmetrized(frame, parent)
+    frame.info.update(source=section, scale=scale)
+    return frame
+
+
+def _rattled_frame(
+    base: Atoms, section: str, options: Mapping[str, Any], index: int, scale: float, seed: int
+) -> Atoms:
     widths = {kind: options.get(kind, 0.0) * scale for kind in KINDS}
     if section == 'separate':
         moving = [kind for kind in KINDS if widths[kind]]
         alone = moving[index % len(moving)] if moving else None
         widths = {kind: width if kind == alone else 0.0 for kind, width in widths.items()}
-    frame = bond_rattled(base, **widths, count=1, seed=rattle_seed)[0]
-    if section == 'symmetric':
-        frame = symmetrized(frame, parent)
-    frame.info.update(source=section, scale=scale)
-    return frame
+    return bond_rattled(base, **widths, count=1, seed=seed)[0]
 
 
 def sampling_problems(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -173,7 +189,8 @@ def sampling_problems(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
             continue
         options = settings[section]
         problems += unknown_keys(options, allowed | {'weight'}, f'sampling.{section}')
-        missing = sorted(allowed - OPTIONAL - set(options))
+        optional = OPTIONAL | ({'matrices'} if section in OF_THE_CELL else set())
+        missing = sorted(allowed - optional - set(options))
         problems += [f"sampling.{section}: '{key}' is missing" for key in missing]
     return problems
 
@@ -187,7 +204,8 @@ def assign_splits(
     ``{'valid': 0.1, 'test': 0.15}``. Shares that do not come out even are carried from one source
     to the next, so the totals are right to one frame. Frames of
     :data:`ALWAYS_TRAIN` are not held out: the cells that relaxation must find, the curvatures of
-    phonons.
+    phonons. Frames with the same ``info['trajectory']`` stay together, and in `train` where there
+    are more of them than a split has room for: their neighbours would tell what they are.
     """
     if min(fractions.values(), default=0.0) < 0 or sum(fractions.values()) >= 1:
         raise ValueError(f'fractions must be positive and sum to less than 1, not {fractions}')
@@ -196,11 +214,24 @@ def assign_splits(
     owed = dict.fromkeys(fractions, 0.0)
     for source in sorted({str(frame.info['source']) for frame in frames} - ALWAYS_TRAIN):
         members = [i for i, frame in enumerate(frames) if frame.info['source'] == source]
-        order = iter(rng.permutation(members))
+        together = _by_trajectory(frames, members)
+        waiting = [together[int(first)] for first in rng.permutation(list(together))]
         for name, fraction in fractions.items():
             owed[name] += fraction * len(members)
-            take = round(owed[name])
-            owed[name] -= take
-            for _ in range(take):
-                splits[int(next(order))] = name
+            room = round(owed[name])
+            for group in list(waiting):
+                if len(group) <= room:
+                    waiting.remove(group)
+                    room -= len(group)
+                    owed[name] -= len(group)
+                    for index in group:
+                        splits[index] = name
     return splits
+
+
+def _by_trajectory(frames: Sequence[Atoms], members: Sequence[int]) -> dict[int, list[int]]:
+    """Return the frames that belong together by the first of them."""
+    groups: dict[Any, list[int]] = {}
+    for index in members:
+        groups.setdefault(frames[index].info.get('trajectory', index), []).append(index)
+    return {group[0]: group for group in groups.values()}
