@@ -8,6 +8,7 @@ from typing import Any
 
 from aiida import orm
 
+from aiida_mlip_ins.science.descriptors import DescribeSettings
 from aiida_mlip_ins.science.settings import problems
 from aiida_mlip_ins.science.training import EvaluateSettings, train_problems
 from aiida_mlip_ins.workflows.protocols import load_protocol
@@ -31,6 +32,16 @@ def evaluate_inputs_from_protocol(
     :raises ValueError: for an unknown protocol, or listing all problems of the overrides.
     """
     return _inputs('evaluate', protocol, overrides, partial(problems, EvaluateSettings))
+
+
+def describe_inputs_from_protocol(
+    protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return ``parameters`` and ``metadata`` of a description of frames.
+
+    :raises ValueError: for an unknown protocol, or listing all problems of the overrides.
+    """
+    return _inputs('describe', protocol, overrides, partial(problems, DescribeSettings))
 
 
 def _inputs(

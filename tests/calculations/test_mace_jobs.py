@@ -9,16 +9,20 @@ from typing import Any
 import ase.io
 import pytest
 from aiida import orm
+from aiida.engine import run_get_node
 
+from aiida_mlip_ins.calculations.functions.selection import select_frames
+from aiida_mlip_ins.calculations.mace_describe import MaceDescribeCalculation
 from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.calculations.mace_inspect import MaceInspectCalculation
 from aiida_mlip_ins.calculations.mace_md import MaceMdCalculation
 from aiida_mlip_ins.calculations.mace_relax import MaceRelaxCalculation
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
 from aiida_mlip_ins.calculations.shipping import checksum
-from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.workflows.mace_inputs import (
+    describe_inputs_from_protocol,
     evaluate_inputs_from_protocol,
     train_inputs_from_protocol,
 )
@@ -57,6 +61,58 @@ def test_evaluate(
     assert (folder / inputs['model']).stat().st_size > 1000
     assert calcinfo.retrieve_temporary_list == ['labelled.xyz']
     assert checksum('mace_evaluate') == MaceEvaluateCalculation.CACHE_VERSION
+
+
+def test_describe(
+    prepared: Callable,
+    any_code: orm.InstalledCode,
+    mace_model: MaceModelData,
+    toy_dataset: DatasetData,
+) -> None:
+    folder, inputs, calcinfo = prepared(
+        MaceDescribeCalculation,
+        code=any_code,
+        model=mace_model,
+        frames=toy_dataset,
+        **describe_inputs_from_protocol('fast'),
+    )
+    assert inputs['parameters'] == load_protocol('describe', 'fast')['parameters']
+    assert len(ase.io.read(folder / inputs['frames'], index=':')) == 22
+    assert calcinfo.retrieve_temporary_list == ['descriptors.npz']
+    assert (folder / 'aiida_mlip_ins/science/descriptors.py').is_file()
+    assert checksum('mace_describe') == MaceDescribeCalculation.CACHE_VERSION
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+def test_a_real_description_leads_to_a_selection(
+    engine_code: orm.InstalledCode, mace_model: MaceModelData, toy_dataset: DatasetData
+) -> None:
+    """From frames through the job to the few that are unlike the labelled ones."""
+
+    def described(frames: FramesData) -> orm.ArrayData:
+        inputs = describe_inputs_from_protocol('fast')
+        outputs, node = run_get_node(
+            MaceDescribeCalculation, code=engine_code, model=mace_model, frames=frames, **inputs
+        )
+        assert node.exit_status == 0, node.exit_message
+        return outputs['descriptors']
+
+    labelled = FramesData.from_frames(toy_dataset.get_frames('train')[:4])
+    found = select_frames(
+        pool=toy_dataset,
+        descriptors=described(toy_dataset),
+        budget=orm.Int(5),
+        labelled=labelled,
+        labelled_descriptors=described(labelled),
+    )
+    report = found['report'].get_dict()
+    chosen = [frame.info['pool_index'] for frame in found['frames'].get_frames()]
+    assert len(chosen) == 5
+    assert not set(chosen) & set(range(4))
+    assert set(range(4)) <= set(report['duplicates'])
+    assert report['radius_after'] < 0.7 * report['radius_before']
+    assert report['model_sha256'] == mace_model.sha256
 
 
 def test_evaluate_refuses_unknown_elements(

@@ -32,6 +32,7 @@ KEPT = {
         'trainer.out',
     ),
     'mace_evaluate': ('results.json', 'labelled.xyz'),
+    'mace_describe': ('results.json', 'descriptors.npz'),
     'mace_relax': ('results.json', 'relaxed.xyz', 'trajectory.xyz'),
     'mace_inspect': ('results.json',),
     'mace_md': (
@@ -78,7 +79,17 @@ def main() -> None:
         },
         {'model.model': model, 'structure.xyz': write_frames([start])},
     )  # fmt: skip
+    make_features(model, dataset)
     make_md(model)
+
+
+def make_features(model: bytes, dataset: bytes) -> None:
+    """Features of the atoms of the labelled frames."""
+    inputs = {
+        'parameters': load_protocol('describe')['parameters'], 'model': 'model.model',
+        'frames': 'frames.xyz',
+    }  # fmt: skip
+    run('mace_describe', inputs, {'model.model': model, 'frames.xyz': dataset})
 
 
 def make_md(model: bytes) -> None:

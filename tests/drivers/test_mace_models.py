@@ -170,3 +170,83 @@ def test_relax_not_converged(
     assert results['failure']['kind'] == 'NOT_CONVERGED'
     assert 'after 2 steps' in results['failure']['message']
     assert (tmp_path / 'relaxed.xyz').is_file()
+
+
+def described(
+    run_driver: Callable, folder: Path, frames: list[ase.Atoms], settings: dict[str, Any]
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Return results and the features (n_atoms, n_features) of each frame."""
+    for frame in frames:
+        frame.info.setdefault('source', 'test')
+    ase.io.write(folder / 'frames.xyz', frames, format='extxyz')
+    parameters = {name: settings[name] for name in ('batch_size', 'dtype', 'device')}
+    inputs = {'parameters': parameters, 'model': 'model.model', 'frames': 'frames.xyz'}
+    results = run_driver('mace_describe', folder, inputs)
+    assert 'kind' not in results, results
+    with np.load(folder / 'descriptors.npz', allow_pickle=False) as arrays:
+        assert arrays['numbers'].tolist() == [z for frame in frames for z in frame.numbers]
+        ends = np.cumsum(arrays['atoms_per_frame'])[:-1]
+        return results, np.split(arrays['descriptors'], ends)
+
+
+def turned_frames() -> list[ase.Atoms]:
+    """Return a distorted crystal, the same turned, shifted, in another order, doubled, and another.
+
+    Seven frames in batches of three, of different sizes.
+    """
+    crystal = ase.Atoms(
+        'NiAl', scaled_positions=[(0, 0, 0), (0.48, 0.5, 0.53)], cell=[2.9, 3.0, 3.05], pbc=True
+    )
+    turned, shifted, other = crystal.copy(), crystal.copy(), crystal.copy()
+    turned.rotate(37.0, (1, 2, 3), rotate_cell=True)
+    shifted.positions += [0.3, -0.2, 0.5]
+    other.positions[1] += [0.05, 0.0, 0.0]
+    mirrored = crystal.copy()
+    mirrored.positions *= [1, 1, -1]
+    return [
+        crystal, turned, shifted, crystal[[1, 0]], crystal.repeat((2, 1, 1)), mirrored, other,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(('kind', 'n_features'), [('scalars', 8), ('vectors', 8)])
+def test_features_are_of_the_surroundings_alone(
+    run_driver: Callable,
+    engine_run: Callable,
+    tmp_path: Path,
+    toy_model: Path,
+    evaluate_settings: dict[str, Any],
+    kind: str,
+    n_features: int,
+) -> None:
+    """Turning, shifting, renaming and doubling change nothing; a displacement does.
+
+    Two layers of four scalars each; the vectors of the first layer of the other model are left out.
+    """
+    if kind == 'scalars':
+        shutil.copy(toy_model, tmp_path / 'model.model')
+    else:
+        script = Path(__file__).with_name('vector_model.py')
+        done = engine_run(tmp_path, str(script))
+        assert done.returncode == 0, done.stderr
+    results, found = described(run_driver, tmp_path, turned_frames(), evaluate_settings)
+    assert results['n_features'] == n_features
+    assert (results['n_frames'], results['n_atoms']) == (7, 16)
+    crystal, turned, shifted, renamed, doubled, mirrored, other = found
+    for same in (turned, shifted, renamed[[1, 0]], doubled[:2], doubled[2:], mirrored):
+        np.testing.assert_allclose(same, crystal, atol=1e-8)
+    assert np.abs(crystal[0] - crystal[1]).max() > 1e-2
+    assert np.abs(other - crystal).max() > 1e-4
+
+
+def test_features_of_unknown_elements(
+    run_driver: Callable, tmp_path: Path, toy_model: Path, evaluate_settings: dict[str, Any]
+) -> None:
+    shutil.copy(toy_model, tmp_path / 'model.model')
+    frame = ase.Atoms('Cu', cell=[3, 3, 3], pbc=True)
+    frame.info['source'] = 'test'
+    ase.io.write(tmp_path / 'frames.xyz', [frame], format='extxyz')
+    parameters = {name: evaluate_settings[name] for name in ('batch_size', 'dtype', 'device')}
+    inputs = {'parameters': parameters, 'model': 'model.model', 'frames': 'frames.xyz'}
+    error = run_driver('mace_describe', tmp_path, inputs)
+    assert error['kind'] == 'BAD_INPUT'
+    assert 'Cu' in error['message']

@@ -12,6 +12,8 @@ import pytest
 from aiida import orm
 from mace_nodes import FIXTURES, edit, parsed, toy_dataset, toy_model, toy_structure
 
+from aiida_mlip_ins.data.frames import FramesData
+
 pytestmark = pytest.mark.usefixtures('aiida_profile')
 
 
@@ -203,6 +205,26 @@ def test_evaluate_not_finite(tmp_path: Path) -> None:
     (tmp_path / 'error.json').write_text(json.dumps(failed('NOT_FINITE')))
     _, node = parsed('evaluate', tmp_path, {'model': toy_model(), 'frames': toy_dataset()})
     assert node.exit_status == 410
+
+
+def test_describe() -> None:
+    inputs = {'model': toy_model(), 'frames': toy_dataset()}
+    outputs, node = parsed('describe', FIXTURES / 'describe', inputs)
+    assert node.exit_status == 0
+    arrays = dict(outputs['descriptors'].get_iterarrays())
+    assert arrays['descriptors'].shape == (44, 8)
+    assert arrays['atoms_per_frame'].tolist() == [2] * 22
+    model = outputs['descriptors'].base.attributes.get('model_sha256')
+    assert model == inputs['model'].sha256
+
+
+def test_describe_of_other_frames() -> None:
+    frames = FramesData.from_frames(toy_dataset().get_frames()[:5])
+    inputs = {'model': toy_model(), 'frames': frames}
+    outputs, node = parsed('describe', FIXTURES / 'describe', inputs)
+    assert node.exit_status == 302
+    assert 'not those of the frames' in node.exit_message
+    assert 'descriptors' not in outputs
 
 
 def test_inspect() -> None:
