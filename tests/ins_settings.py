@@ -7,3 +7,12 @@ SETTINGS = {
     'frequency_min': 10.0, 'imaginary': 'refuse', 'imaginary_tolerance': 1.0,
     'asr_threshold': 30.0,
 }  # fmt: skip
+
+MD_SETTINGS = {
+    **{key: SETTINGS[key] for key in (
+        'instrument', 'banks', 'temperature', 'max_order', 'cross_section', 'energy_min',
+        'energy_max', 'bin_width', 'frequency_min',
+    )},
+    'equilibration_ps': 0.0, 'line_width': 5.0, 'verlet': True,
+}  # fmt: skip
+"""The same of molecular dynamics."""

@@ -70,6 +70,7 @@ def finished(
     called: dict[str, int | dict[str, orm.Data]] | None = None,
     caller: tuple[orm.WorkChainNode, str] | None = None,
     state: ProcessState = ProcessState.FINISHED,
+    inputs: dict[str, orm.Data] | None = None,
 ) -> orm.WorkChainNode:
     """Return the node of a workchain that ended.
 
@@ -77,6 +78,7 @@ def finished(
     :param called: of each ``PwBaseWorkChain`` that it called, by link label, the exit status, or
         the outputs if it ended well.
     :param caller: what called it, and the link label.
+    :param inputs: by name.
     """
     node = orm.WorkChainNode(process_type=process.build_process_type())
     node.set_process_label(process.__name__)
@@ -86,6 +88,8 @@ def finished(
         node.set_exit_message('it failed' if status else '')
     if caller:
         node.base.links.add_incoming(caller[0], LinkType.CALL_WORK, caller[1])
+    for name, value in (inputs or {}).items():
+        node.base.links.add_incoming(value.store(), LinkType.INPUT_WORK, name)
     node.store()
     for name, output in (outputs or {}).items():
         output.store().base.links.add_incoming(node, LinkType.RETURN, name.replace('.', '__'))

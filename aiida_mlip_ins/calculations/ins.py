@@ -17,8 +17,9 @@ from aiida_mlip_ins.calculations.base import EngineCalculation
 from aiida_mlip_ins.calculations.functions.phonons import arrays_of
 from aiida_mlip_ins.data.ins_map import InsMapData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
-from aiida_mlip_ins.drivers.ins import FORCE_CONSTANTS, INTENSITIES
-from aiida_mlip_ins.science.ins import InsSettings, combination_problems
+from aiida_mlip_ins.drivers.ins import FORCE_CONSTANTS
+from aiida_mlip_ins.drivers.ins_output import INTENSITIES
+from aiida_mlip_ins.science.ins import InsSettings, ScatteringSettings, combination_problems
 from aiida_mlip_ins.science.isotopes import crystal_problems
 from aiida_mlip_ins.science.phonons import length_problems
 from aiida_mlip_ins.science.settings import build, problems
@@ -82,9 +83,14 @@ class InsCalculation(EngineCalculation):
         return {}
 
 
-def settings_problems(settings: dict[str, Any], where: str) -> list[str]:
-    """Return every problem of the settings of an INS simulation."""
-    found = problems(InsSettings, settings, where)
+def settings_problems(
+    settings: Mapping[str, Any], where: str, kind: type[ScatteringSettings] = InsSettings
+) -> list[str]:
+    """Return every problem of the settings of an INS simulation.
+
+    :param kind: the class of the settings.
+    """
+    found = problems(kind, settings, where)
     found += length_problems(settings.get('mesh', [1, 1, 1]), f'{where}.mesh')
     numbers = [settings.get(key) for key in ('energy_min', 'energy_max', 'bin_width')]
     if all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
@@ -92,7 +98,7 @@ def settings_problems(settings: dict[str, Any], where: str) -> list[str]:
         if not found:
             found += [f'{where}: {text}' for text in energy_range_problems(low, high, width)]
     if not found:
-        found = combination_problems(build(InsSettings, settings, where), where)
+        found = combination_problems(build(kind, settings, where), where)
     return found
 
 

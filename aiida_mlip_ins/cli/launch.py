@@ -166,6 +166,33 @@ def ins(inputs: Any, **given: Any) -> Any:
     return links.ins(inputs, **given)
 
 
+@link(
+    click.argument('trajectory', metavar='TRAJECTORY'), STRUCTURE,
+    click.option('--pressure', type=float, help='In GPa, kept with the spectrum.'),
+    options.ENGINE_CODE, *NUMBERS,
+)  # fmt: skip
+def md_ins(inputs: Any, **given: Any) -> Any:
+    """Simulate the INS spectrum of TRAJECTORY (a node), per cell of STRUCTURE."""
+    from aiida_mlip_ins.cli import links
+
+    return links.md_ins(inputs, **given)
+
+
+@link(
+    STRUCTURE,
+    click.option('--model', metavar='NODE', required=True, help='Potential.'),
+    click.option('--pressure', type=float, required=True, help='In GPa, that it is relaxed at.'),
+    click.option('--no-spectrum', 'spectrum', flag_value=False, default=True,
+                 help='End with the phonons.'),
+    options.ENGINE_CODE, *NUMBERS,
+)  # fmt: skip
+def cure(inputs: Any, **given: Any) -> Any:
+    """Compute phonons and INS of STRUCTURE, with remedies for imaginary modes."""
+    from aiida_mlip_ins.cli import links
+
+    return links.cure(inputs, **given)
+
+
 def _several(name: str, what: str) -> Callable:
     return click.option(
         name, metavar='PROCESS', multiple=True, help=f'{what}, one for each pressure, in order.'

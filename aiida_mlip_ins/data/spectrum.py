@@ -21,8 +21,8 @@ class InsSpectrumData(BinnedData):
     ``sigma S(Q, w)`` in barn/(1/cm) for one primitive cell. What each row is of is in the attribute
     ``rows``: ``atom`` (index), ``element``, ``order`` (number of quanta), ``bank``; a row is summed
     over the keys that it lacks. Conditions are attributes as well: ``stage``, ``pressure_gpa``,
-    ``temperature_k``, ``instrument``, ``units``, ``remarks``, and from stage ``broadened`` on
-    ``resolution``.
+    ``temperature_k``, ``instrument``, ``units``, ``remarks``, from stage ``broadened`` on
+    ``resolution``, and of molecular dynamics ``line_width_per_cm``.
     """
 
     @classmethod
@@ -37,6 +37,7 @@ class InsSpectrumData(BinnedData):
         pressure_gpa: float | None = None,
         resolution: Mapping[str, Any] | None = None,
         remarks: Sequence[str] = (),
+        line_width: float | None = None,
     ) -> Self:
         """Return an unstored node.
 
@@ -50,6 +51,7 @@ class InsSpectrumData(BinnedData):
         :param resolution: what it was broadened with.
         :param remarks: sentences that whoever reads the spectrum has to know, such as what of the
             crystal is missing in it.
+        :param line_width: standard deviation (1/cm) that its lines have without any resolution.
         :raises ValueError: listing what does not fit together.
         """
         node = cls()
@@ -67,6 +69,8 @@ class InsSpectrumData(BinnedData):
                 'remarks': list(remarks),
             }
         )
+        if line_width is not None:
+            node.base.attributes.set('line_width_per_cm', float(line_width))
         problems = node._problems()
         if problems:
             raise ValueError('\n'.join(problems))
@@ -90,6 +94,7 @@ class InsSpectrumData(BinnedData):
             self.pressure_gpa,
             resolution,
             self.remarks,
+            self.line_width,
         )
 
     def _problems(self) -> list[str]:
@@ -159,6 +164,12 @@ class InsSpectrumData(BinnedData):
         """What it was broadened with, ``None`` before that."""
         value = self.base.attributes.get('resolution')
         return None if value is None else dict(value)
+
+    @property
+    def line_width(self) -> float | None:
+        """Standard deviation (1/cm) of lines without any resolution, ``None`` for none."""
+        value = self.base.attributes.get('line_width_per_cm', None)
+        return None if value is None else float(value)
 
     @property
     def remarks(self) -> list[str]:

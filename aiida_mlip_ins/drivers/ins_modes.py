@@ -6,6 +6,7 @@ Cross sections and masses are those of V. F. Sears, Neutron News 3, 26 (1992), a
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -59,7 +60,9 @@ def crystal_of(phonon: Any, settings: ins.InsSettings) -> Crystal:
     :raises DriverError: for nuclides that are not known, and for modes that the policy refuses.
     """
     symbols = [str(symbol) for symbol in phonon.primitive.symbols]
-    nuclides = choose_nuclides(symbols, phonon.primitive.masses, settings)
+    nuclides = choose_nuclides(
+        symbols, phonon.primitive.masses, settings.isotopes, settings.cross_section
+    )
     masses = [
         own if number is None else float(nuclide['mass (amu)'])
         for own, number, nuclide in zip(
@@ -102,7 +105,7 @@ def crystal_of(phonon: Any, settings: ins.InsSettings) -> Crystal:
     vibrations = Vibrations(
         frequencies, vectors, weights, np.array(masses), settings.temperature, excluded
     )
-    sections = np.array([cross_section(n, settings.cross_section) for n in nuclides], dtype=float)
+    sections = cross_sections(nuclides, settings.cross_section)
     report |= {
         'n_qpoints': len(points),
         'n_modes': frequencies.shape[1],
@@ -176,13 +179,18 @@ def weight_lost(
 
 
 def choose_nuclides(
-    symbols: list[str], masses: np.ndarray, settings: ins.InsSettings
+    symbols: list[str], masses: np.ndarray, asked_for: Mapping[str, str], kind: str
 ) -> list[dict[str, str]]:
-    """Return the row of Sears' table for each atom: the one asked for, or the nearest in mass."""
-    found = isotopes.crystal_problems(settings.isotopes, symbols, 'parameters.isotopes')
+    """Return the row of Sears' table for each atom: the one asked for, or the nearest in mass.
+
+    :param masses: (n_atoms,), u.
+    :param asked_for: nuclides by element or index of an atom.
+    :param kind: of the cross section that has to be known.
+    """
+    found = isotopes.crystal_problems(asked_for, symbols, 'parameters.isotopes')
     if found:
         raise DriverError('BAD_INPUT', '\n'.join(found))
-    wanted = isotopes.mass_numbers(settings.isotopes, symbols)
+    wanted = isotopes.mass_numbers(asked_for, symbols)
     chosen: list[dict[str, str]] = []
     for index, (symbol, mass, number) in enumerate(zip(symbols, masses, wanted, strict=True)):
         rows = [row for row in table() if row['symbol'] == symbol]
@@ -192,12 +200,12 @@ def choose_nuclides(
         else:
             rows = sorted(rows, key=lambda row: abs(float(row['mass (amu)']) - mass))[:1]
             rows = [r for r in rows if abs(float(r['mass (amu)']) - mass) <= MASS_TOLERANCE]
-        if not rows or cross_section(rows[0], settings.cross_section) is None:
+        if not rows or cross_section(rows[0], kind) is None:
             known = [row['a_number'] or isotopes.NATURAL for row in table()
                      if row['symbol'] == symbol]  # fmt: skip
             asked = f'of mass {mass:g} u' if number is None else f'{number}'
             found.append(
-                f'atom {index}: {symbol} {asked} has no known {settings.cross_section} cross '
+                f'atom {index}: {symbol} {asked} has no known {kind} cross '
                 f'section (known: {", ".join(known) or "none"})'
             )
             continue
@@ -205,6 +213,11 @@ def choose_nuclides(
     if found:
         raise DriverError('BAD_INPUT', '\n'.join(found))
     return chosen
+
+
+def cross_sections(nuclides: list[dict[str, str]], kind: str) -> np.ndarray:
+    """Return the cross sections (n_atoms,; barn) of nuclides that have them."""
+    return np.array([cross_section(nuclide, kind) for nuclide in nuclides], dtype=float)
 
 
 def cross_section(nuclide: dict[str, str], kind: str) -> float | None:

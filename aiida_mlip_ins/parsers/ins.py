@@ -1,4 +1,4 @@
-"""Parser of the INS simulation."""
+"""Parser of the INS simulations, from phonons or from molecular dynamics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from aiida_mlip_ins.data.ins_map import InsMapData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
-from aiida_mlip_ins.drivers.ins import INTENSITIES
+from aiida_mlip_ins.drivers.ins_output import INTENSITIES
 from aiida_mlip_ins.parsers.base import EngineParser
 
 
@@ -39,7 +39,12 @@ class InsParser(EngineParser):
         self.out(
             'intensities',
             InsSpectrumData.from_arrays(
-                arrays['energy_bins'], arrays['intensity'], rows, 'intensities', **conditions
+                arrays['energy_bins'],
+                arrays['intensity'],
+                rows,
+                'intensities',
+                line_width=settings.get('line_width'),
+                **conditions,
             ),
         )
         if 'map_q' in arrays:

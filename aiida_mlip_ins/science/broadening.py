@@ -7,6 +7,7 @@ polynomial in the energy transfer takes their place: a published one, or given c
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.special import erf
 
+from aiida_mlip_ins.science.ins import select
 from aiida_mlip_ins.science.settings import nearest, setting, unknown_keys
 from aiida_mlip_ins.science.units import PER_CM_PER_MEV
 
@@ -35,6 +37,15 @@ PUBLISHED = {
 """Coefficients (1/cm, 1, cm, ...) of the standard deviation in powers of the energy transfer."""
 
 
+ANCESTORS = ('TFXA', 'TOSCA1')
+"""Instruments whose resolutions resins 0.1.0 has no model of that can be evaluated."""
+NEAREST = (
+    'resins 0.1.0 can evaluate no resolution of TFXA and TOSCA1: the nearest is that of their '
+    'successor, instrument TOSCA with the model AbINS, which has the longer flight path and so '
+    'the sharper lines; or give the model polynomial with measured coefficients'
+)
+
+
 @dataclass(frozen=True)
 class ResolutionSettings:
     """What decides how sharp an instrument sees."""
@@ -51,12 +62,20 @@ class ResolutionSettings:
 
 def resolution_problems(settings: ResolutionSettings, where: str) -> list[str]:
     """Return why this resolution cannot be made, an empty list if it can."""
-    from resins import Instrument
-
     if settings.model == POLYNOMIAL:
         return _polynomial_problems(settings, where)
     if (settings.instrument, settings.model) in PUBLISHED:
         return unknown_keys(settings.arguments, (), f'{where}.arguments')
+    found = _resins_problems(settings, where)
+    if found and settings.instrument in ANCESTORS:
+        return [f'{where}: {settings.instrument} with the model {settings.model}: {NEAREST}']
+    return found
+
+
+def _resins_problems(settings: ResolutionSettings, where: str) -> list[str]:
+    """Return why resins cannot make a resolution."""
+    from resins import Instrument
+
     names = Instrument.available_instruments()
     if settings.instrument not in names:
         return [
@@ -160,6 +179,43 @@ def _model(settings: ResolutionSettings) -> Any:
 
     instrument = Instrument.from_default(settings.instrument)
     return instrument.get_resolution_function(settings.model, **settings.arguments)
+
+
+def beyond(widths: np.ndarray, line_width: float) -> np.ndarray:
+    """Return what to broaden lines with that have a width, so that they get the one asked for.
+
+    Variances of Gaussians add. Where lines are wider than asked for, they stay as they are.
+
+    :param widths: (n,) standard deviations asked for, 1/cm.
+    :param line_width: standard deviation of the lines, 1/cm.
+    :return: (n,) 1/cm, above zero.
+    """
+    return np.sqrt(np.maximum(widths**2 - line_width**2, (1e-6 * widths) ** 2))
+
+
+def broaden_lines(
+    edges: np.ndarray,
+    rows: Sequence[Mapping[str, Any]],
+    intensity: np.ndarray,
+    widths: np.ndarray,
+    line_width: float,
+) -> np.ndarray:
+    """Return the intensity (n_rows, n) with lines of the widths of a resolution in every row.
+
+    Lines have a width before, which each quantum adds: those of order n are sqrt(n) times as wide.
+    Rows that are sums are made of the others, as these differ in what is added.
+
+    :param edges: (n + 1,) edges of bins of one size, 1/cm.
+    :param rows: what each row of ``intensity`` (n_rows, n) is of.
+    :param widths: (n,) standard deviation of the resolution at the centre of each bin, 1/cm.
+    :param line_width: standard deviation of lines of one quantum before, 1/cm.
+    """
+    orders = np.array([row.get('order', 1) for row in rows])
+    broadened = np.zeros_like(intensity)
+    for order in np.unique(orders):
+        added = beyond(widths, line_width * np.sqrt(order))
+        broadened[orders == order] = broaden(edges, intensity[orders == order], added)
+    return np.array([select(rows, broadened, row) for row in rows])
 
 
 def broaden(edges: np.ndarray, intensity: np.ndarray, widths: np.ndarray) -> np.ndarray:

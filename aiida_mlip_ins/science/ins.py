@@ -26,18 +26,26 @@ MAX_ORDER = 10
 
 @dataclass(frozen=True)
 class ConvergenceSettings:
-    """When a mesh of q-points is dense enough."""
+    """When a mesh of q-points is dense enough, and bins are narrow enough for the resolution."""
 
     tolerance: float = setting(
-        'The area between the broadened spectra of a mesh and of one twice as dense, as a share.',
+        'The area between the broadened spectra of a mesh and of one twice as dense, or of bins '
+        'and of ones half as wide, as a share.',
         above=0.0,
     )
     max_doublings: int = setting('How often the mesh is doubled at most.', minimum=1, maximum=6)
+    max_halvings: int | None = setting(
+        'How often the bins are halved at most, once the mesh is dense enough; without it they are '
+        'taken as they are.',
+        minimum=1,
+        maximum=6,
+        optional=True,
+    )
 
 
-@dataclass(frozen=True)
-class InsSettings:
-    """What decides the intensities; the resolution is applied later."""
+@dataclass(frozen=True, kw_only=True)
+class ScatteringSettings:
+    """What decides intensities, wherever the vibrations are from; resolution comes later."""
 
     instrument: str = setting(
         'Instrument, which fixes Q for each energy transfer.', choices=tuple(INSTRUMENTS)
@@ -47,22 +55,9 @@ class InsSettings:
         minimum=0.0,
     )
     temperature: float = setting('Temperature of the sample.', 'K', minimum=0.0)
-    mesh: list[int] = setting('Number of q-points along each reciprocal axis.', minimum=1)
-    gamma_centred: bool = setting(
-        'Whether the mesh holds Gamma; otherwise it is shifted by half a step along each axis.'
-    )
     max_order: int = setting('Largest number of quanta.', minimum=1, maximum=MAX_ORDER)
-    overtones: str = setting(
-        'Second order of one mode with itself: as Abins counts it, or as a harmonic oscillator has '
-        'it (twice as much); higher orders follow.',
-        choices=('abins', 'harmonic'),
-    )
     cross_section: str = setting(
         'Which cross section of the nuclei counts.', choices=('total', 'incoherent', 'coherent')
-    )
-    isotopes: dict[str, str] = setting(
-        'Nuclide of an element or of one atom (index in the primitive cell), as in "H: 2H" or '
-        '"3: D"; "natural" for the mixture. Empty: by the masses of the crystal.'
     )
     energy_min: float = setting('Start of the spectrum.', '1/cm', minimum=0.0)
     energy_max: float = setting('End of the spectrum.', '1/cm', above=0.0)
@@ -71,6 +66,28 @@ class InsSettings:
         'Modes at or below this have no defined thermal displacement and are left out.',
         '1/cm',
         above=0.0,
+    )
+    incident_energy: float | None = setting(
+        'Energy of the incident neutrons; direct geometry only.', 'meV', above=0.0, optional=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InsSettings(ScatteringSettings):
+    """What decides the intensities of a harmonic crystal."""
+
+    mesh: list[int] = setting('Number of q-points along each reciprocal axis.', minimum=1)
+    gamma_centred: bool = setting(
+        'Whether the mesh holds Gamma; otherwise it is shifted by half a step along each axis.'
+    )
+    overtones: str = setting(
+        'Second order of one mode with itself: as Abins counts it, or as a harmonic oscillator has '
+        'it (twice as much); higher orders follow.',
+        choices=('abins', 'harmonic'),
+    )
+    isotopes: dict[str, str] = setting(
+        'Nuclide of an element or of one atom (index in the primitive cell), as in "H: 2H" or '
+        '"3: D"; "natural" for the mixture. Empty: by the masses of the crystal.'
     )
     imaginary: str = setting(
         'Imaginary modes: refuse; leave them out and report what is lost; or impose the acoustic '
@@ -86,9 +103,6 @@ class InsSettings:
         '1/cm',
         above=0.0,
     )
-    incident_energy: float | None = setting(
-        'Energy of the incident neutrons; direct geometry only.', 'meV', above=0.0, optional=True
-    )
     q_step: float | None = setting(
         'Step of a map of intensity against Q and energy; absent for none.',
         '1/angstrom',
@@ -97,14 +111,12 @@ class InsSettings:
     )
 
 
-def combination_problems(settings: InsSettings, where: str) -> list[str]:
+def combination_problems(settings: ScatteringSettings, where: str) -> list[str]:
     """Return what does not fit together of settings that are valid one by one."""
     instrument = INSTRUMENTS[settings.instrument]
     found = unknown_keys(settings.banks, instrument.banks, f'{where}.banks')
     if settings.banks and not any(settings.banks.values()):
         found.append(f'{where}.banks: all weights are zero; give one that counts')
-    for key, nuclide in settings.isotopes.items():
-        found += isotopes.nuclide_problems(key, nuclide, f'{where}.isotopes')
     energy = settings.incident_energy
     if instrument.is_direct and energy is None:
         found.append(
@@ -119,15 +131,18 @@ def combination_problems(settings: InsSettings, where: str) -> list[str]:
             f'{where}.energy_max: {settings.energy_max:g} 1/cm is not below the incident energy of '
             f'{energy * PER_CM_PER_MEV:.0f} 1/cm ({energy:g} meV)'
         )
-    if settings.q_step is not None and not instrument.is_direct:
-        found.append(
-            f'{where}.q_step: {settings.instrument} sees one Q for each energy; leave it out, or '
-            'choose an instrument with direct geometry'
-        )
+    if isinstance(settings, InsSettings):
+        for key, nuclide in settings.isotopes.items():
+            found += isotopes.nuclide_problems(key, nuclide, f'{where}.isotopes')
+        if settings.q_step is not None and not instrument.is_direct:
+            found.append(
+                f'{where}.q_step: {settings.instrument} sees one Q for each energy; leave it out, '
+                'or choose an instrument with direct geometry'
+            )
     return found
 
 
-def banks_of(settings: InsSettings) -> dict[str, float]:
+def banks_of(settings: ScatteringSettings) -> dict[str, float]:
     """Return the banks that count, with their weights, in the order of the instrument."""
     own = INSTRUMENTS[settings.instrument].banks
     if not settings.banks:
@@ -135,13 +150,13 @@ def banks_of(settings: InsSettings) -> dict[str, float]:
     return {name: settings.banks[name] for name in own if settings.banks.get(name)}
 
 
-def incident_per_cm(settings: InsSettings) -> float | None:
+def incident_per_cm(settings: ScatteringSettings) -> float | None:
     """Return the incident energy in 1/cm, ``None`` for indirect geometry."""
     energy = settings.incident_energy
     return None if energy is None else energy * PER_CM_PER_MEV
 
 
-def energy_bins(settings: InsSettings) -> np.ndarray:
+def energy_bins(settings: ScatteringSettings) -> np.ndarray:
     """Return the edges (n + 1,) of the bins in 1/cm; the last one may end below ``energy_max``."""
     steps = math.floor((settings.energy_max - settings.energy_min) / settings.bin_width + 1e-9)
     return settings.energy_min + settings.bin_width * np.arange(steps + 1)
@@ -186,6 +201,18 @@ def change(before: np.ndarray, after: np.ndarray) -> float:
     if area == 0:
         raise ValueError('the spectrum is empty in its range of energies')
     return float(np.abs(after - before).sum()) / area
+
+
+def in_wider_bins(fine: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return the means (n,) of a density over bins.
+
+    :param fine: (m + 1,) edges of the bins of the density, which reach as far as the others.
+    :param values: (m,) density.
+    :param edges: (n + 1,).
+    """
+    area = np.concatenate([[0.0], np.cumsum(values * np.diff(fine))])
+    found: np.ndarray = np.diff(np.interp(edges, fine, area)) / np.diff(edges)
+    return found
 
 
 def describe_rows(

@@ -41,11 +41,7 @@ class Vibrations:
     def amplitudes(self, both_ways: bool) -> np.ndarray:
         """Return ``hbar/(2 w)`` times ``n + 1``, or ``2 n + 1``: (n_q, n_modes), angstrom^2 u."""
         safe = np.where(self.excluded, 1.0, self.frequencies)
-        coth = np.ones_like(safe)
-        if self.temperature > 0:
-            coth = 1 / np.tanh(safe / (2 * KELVIN_TO_PER_CM * self.temperature))
-        found = SPREAD / safe * (coth if both_ways else (coth + 1) / 2)
-        return np.where(self.excluded, 0.0, found)
+        return np.where(self.excluded, 0.0, amplitude(safe, self.temperature, both_ways))
 
     def thermal(self) -> np.ndarray:
         """Return the mean square displacements A (n_atoms, 6; angstrom^2): xx yy zz yz xz xy."""
@@ -72,6 +68,19 @@ class Vibrations:
         size = max(1, CHUNK // (modes * (modes + 1) // 2 * len(self.masses)))
         for start in range(0, count, size):
             yield slice(start, start + size)
+
+
+def amplitude(frequencies: np.ndarray, temperature: float, both_ways: bool) -> np.ndarray:
+    """Return ``hbar/(2 w)`` times ``n + 1``, or ``2 n + 1``: (...), angstrom^2 u.
+
+    :param frequencies: (...), 1/cm, above zero.
+    :param temperature: K.
+    """
+    coth = np.ones_like(frequencies)
+    if temperature > 0:
+        coth = 1 / np.tanh(frequencies / (2 * KELVIN_TO_PER_CM * temperature))
+    found: np.ndarray = SPREAD / frequencies * (coth if both_ways else (coth + 1) / 2)
+    return found
 
 
 def trace(tensors: np.ndarray) -> np.ndarray:

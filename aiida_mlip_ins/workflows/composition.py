@@ -1,12 +1,32 @@
-"""What a workchain needs that only composes others: labels, exit codes, what is missing."""
+"""What a workchain needs that only composes others: labels, exit codes, builders, gaps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from aiida import orm
-from aiida.engine import ExitCode, ToContext, WorkChain
+from aiida.engine import ExitCode, ProcessBuilder, ToContext, WorkChain
+
+T = TypeVar('T')
+
+
+def tried(found: list[str], link: str, make: Callable[..., T], *arguments: Any) -> T | None:
+    """Return what ``make`` makes, or note its problems under the name of the link."""
+    try:
+        return make(*arguments)
+    except ValueError as error:
+        found.extend(f'{link}: {line}' for line in str(error).splitlines())
+    return None
+
+
+def fill(
+    builder: ProcessBuilder, port: str, excluded: tuple[str, ...], link: ProcessBuilder | None
+) -> None:
+    """Put a link's inputs under its port, without those that the chain itself connects."""
+    if link is not None:
+        inputs = link._inputs(prune=True)
+        builder[port] = {name: value for name, value in inputs.items() if name not in excluded}
 
 
 def set_link_label(inputs: dict[str, Any], label: str) -> None:

@@ -7,37 +7,28 @@ from typing import Any
 
 import numpy as np
 from aiida import orm
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, WorkChain, while_
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
 from aiida_phonopy.data import ForceConstantsData
 
-from aiida_mlip_ins.calculations.functions.spectra import (
-    broaden_map,
-    broaden_spectrum,
-    group_intensities,
-    mesh_change,
-)
+from aiida_mlip_ins.calculations.functions.spectra import broaden_map, spectrum_change
 from aiida_mlip_ins.calculations.ins import InsCalculation
 from aiida_mlip_ins.data.ins_map import InsMapData
-from aiida_mlip_ins.data.spectrum import InsSpectrumData
-from aiida_mlip_ins.science.ins import KEYS
-from aiida_mlip_ins.workflows.composition import cause_of
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
-from aiida_mlip_ins.workflows.ins_inputs import (
-    ins_parameters,
-    ins_problems,
-    validate_convergence,
-    validate_group_by,
-    validate_resolution,
-)
+from aiida_mlip_ins.workflows.ins_inputs import ins_parameters, ins_problems, validate_convergence
 from aiida_mlip_ins.workflows.protocols import load_protocol
+from aiida_mlip_ins.workflows.spectrum import SpectrumWorkChain
+
+REFINEMENTS = {'mesh': 'max_doublings', 'bins': 'max_halvings'}
+"""What is refined, in this order, and the setting that says how often at most."""
 
 
-class InsWorkChain(WorkChain):
+class InsWorkChain(SpectrumWorkChain):
     """Simulates the INS spectrum of one crystal at one temperature and pressure.
 
     Intensities, their sums and the broadened spectrum are nodes of their own: with caching, a new
-    resolution recomputes the broadening alone. With ``convergence`` the mesh is doubled until the
-    broadened spectrum stays as it is.
+    resolution recomputes the broadening alone. With ``convergence`` the mesh is doubled, and then
+    the bins are halved if that is asked for, until the broadened spectrum stays as it is. Every
+    try is a job of its own, so that one on a mesh that has been tried comes from the cache.
     """
 
     @classmethod
@@ -51,56 +42,20 @@ class InsWorkChain(WorkChain):
             help='Force constants in eV/angstrom^2.',
         )
         spec.input(
-            'pressure',
-            valid_type=orm.Float,
-            required=False,
-            serializer=orm.to_aiida_type,
-            help='Pressure (GPa) that the crystal is under; kept with the spectrum.',
-        )
-        spec.input(
-            'group_by',
-            valid_type=orm.List,
-            serializer=orm.to_aiida_type,
-            validator=validate_group_by,
-            help='What the rows of the spectrum tell apart, of: ' + ', '.join(KEYS),
-        )
-        spec.input(
-            'resolution',
-            valid_type=orm.Dict,
-            serializer=orm.to_aiida_type,
-            validator=validate_resolution,
-            help='Resolution of the instrument, see `ResolutionSettings`.',
-        )
-        spec.input(
             'convergence',
             valid_type=orm.Dict,
             required=False,
             serializer=orm.to_aiida_type,
             validator=validate_convergence,
-            help='Doubles the mesh until the spectrum is converged, see `ConvergenceSettings`; '
-            'without it the mesh is taken as it is.',
+            help='Refines mesh and bins until the spectrum is converged, see '
+            '`ConvergenceSettings`; without it they are taken as they are.',
         )
         spec.outline(
             cls.setup,
             while_(cls.should_run)(
-                cls.run_ins, cls.inspect_ins, cls.group, cls.broaden, cls.compare_meshes
+                cls.run_ins, cls.inspect_ins, cls.group, cls.broaden, cls.compare, cls.refine
             ),
             cls.results,
-        )
-        spec.output(
-            'intensities',
-            valid_type=InsSpectrumData,
-            help='Per atom, order and bank: barn/(1/cm)/primitive cell.',
-        )
-        spec.output(
-            'grouped',
-            valid_type=InsSpectrumData,
-            help='Per element, order and bank, with sums: barn/(1/cm)/primitive cell.',
-        )
-        spec.output(
-            'spectrum',
-            valid_type=InsSpectrumData,
-            help='The same with resolution: barn/(1/cm)/primitive cell.',
         )
         spec.output(
             'map',
@@ -109,30 +64,31 @@ class InsWorkChain(WorkChain):
             help='Map against Q and energy with resolution: barn/(1/cm)/primitive cell.',
         )
         spec.output(
-            'mesh_change',
-            valid_type=orm.Float,
-            required=False,
-            help='Change of the spectrum by the last doubling of the mesh, as a share of its area.',
-        )
-        spec.output(
-            'results',
+            'parameters',
             valid_type=orm.Dict,
             required=False,
-            help='Numbers of the simulation, versions and timing (s).',
+            help='With `convergence`: the settings of the simulation with the mesh and the bins '
+            '(1/cm) that it ended with, to be used again.',
         )
-        spec.exit_code(401, 'ERROR_INS_FAILED', message='The simulation failed: {cause}')
+        for name, what in (('mesh', 'doubling of the mesh'), ('bins', 'halving of the bins')):
+            spec.output(
+                f'{name}_change',
+                valid_type=orm.Float,
+                required=False,
+                help=f'Change of the spectrum by the last {what}, as a share of its area.',
+            )
         spec.exit_code(
             402, 'ERROR_IMAGINARY_MODES', message='No spectrum for an unstable crystal: {cause}'
         )
-        spec.exit_code(
-            403, 'ERROR_BROADENING_FAILED', message='Grouping or broadening failed: {cause}'
-        )
-        spec.exit_code(
-            410,
-            'ERROR_MESH_NOT_CONVERGED',
-            message='The densest mesh {mesh} still changed the spectrum by {change:.2g}, more than '
-            'the tolerance of {tolerance:.2g}; its spectrum is there.',
-        )
+        for status, name, what in (
+            (410, 'MESH', 'densest mesh'), (411, 'BINS', 'narrowest bins'),
+        ):  # fmt: skip
+            spec.exit_code(
+                status,
+                f'ERROR_{name}_NOT_CONVERGED',
+                message=f'The {what} {{used}} still changed the spectrum by {{change:.2g}}, more '
+                'than the tolerance of {tolerance:.2g}; its spectrum is there.',
+            )
 
     @classmethod
     def get_builder_from_protocol(
@@ -179,127 +135,117 @@ class InsWorkChain(WorkChain):
             builder.ins.metadata.options = dict(options)
         if force_constants is not None:
             builder.force_constants = force_constants
-        if pressure is not None:
-            builder.pressure = orm.Float(pressure)
         if numbers['convergence']:
             builder.convergence = orm.Dict(numbers['convergence'])
-        builder.group_by = orm.List(numbers['group_by'])
-        builder.resolution = orm.Dict(numbers['resolution'])
+        cls._set_common(builder, numbers, pressure)
         return builder
 
     def setup(self) -> None:
-        """Begin with the mesh that was given."""
-        self.ctx.mesh = list(self.inputs.ins.parameters['mesh'])
-        self.ctx.doublings = 0
+        """Begin with the mesh and the bins that were given."""
+        self.ctx.parameters = self.inputs.ins.parameters.get_dict()
+        self.ctx.round = 0
+        self.ctx.changes = {}
+        limits = self.inputs.convergence.get_dict() if 'convergence' in self.inputs else {}
+        self.ctx.left = {name: limits.get(key) or 0 for name, key in REFINEMENTS.items()}
+        self.ctx.refined = None
         self.ctx.finished = False
 
     def should_run(self) -> bool:
-        """Whether a denser mesh is wanted."""
+        """Whether a denser mesh or narrower bins are wanted."""
         return not self.ctx.finished
 
     def run_ins(self) -> ToContext:
         """Simulate the intensities."""
         inputs = self.exposed_inputs(InsCalculation, 'ins')
-        if self.ctx.doublings:
-            given = self.inputs.ins.parameters.get_dict()
-            inputs['parameters'] = orm.Dict({**given, 'mesh': self.ctx.mesh})
+        if self.ctx.round:
+            inputs['parameters'] = orm.Dict(self.ctx.parameters)
         inputs['force_constants'] = self.inputs.force_constants
         if 'pressure' in self.inputs:
             inputs['pressure'] = self.inputs.pressure
-        inputs['metadata']['call_link_label'] = f'ins_{self.ctx.doublings}'
+        inputs['metadata']['call_link_label'] = f'ins_{self.ctx.round}'
         node = self.submit(InsCalculation, **inputs)
-        self.report(f'INS simulation <{node.pk}> started, mesh {self.ctx.mesh}')
+        self.report(f'INS simulation <{node.pk}> started, mesh {self.ctx.parameters["mesh"]}')
         return ToContext(ins=node)
 
-    def inspect_ins(self) -> ExitCode | None:
-        """Stop without intensities."""
-        node = self.ctx.ins
-        if node.is_finished_ok:
-            return None
-        if 'results' in node.outputs:
-            self.out('results', node.outputs.results)
+    def error_of(self, node: orm.ProcessNode) -> str:
+        """Return the label of the exit code of a job that failed."""
         unstable = InsCalculation.exit_codes.ERROR_IMAGINARY_MODES.status
-        kind = 'IMAGINARY_MODES' if node.exit_status == unstable else 'INS_FAILED'
-        code: ExitCode = getattr(self.exit_codes, f'ERROR_{kind}')
-        return code.format(cause=cause_of(node))
+        return 'ERROR_IMAGINARY_MODES' if node.exit_status == unstable else super().error_of(node)
 
-    def group(self) -> None:
-        """Sum the intensities by what the rows are to tell apart."""
-        self.ctx.grouped = group_intensities(
-            self.ctx.ins.outputs.intensities,
-            self.inputs.group_by,
-            metadata={'call_link_label': f'group_{self.ctx.doublings}'},
-        )
-
-    def broaden(self) -> ExitCode | None:
-        """Apply the resolution."""
-        spectrum, failure = self._broadened(
-            broaden_spectrum, self.ctx.grouped, f'broaden_{self.ctx.doublings}'
-        )
-        self.ctx.before, self.ctx.spectrum = self.ctx.get('spectrum'), spectrum
-        return failure
-
-    def _broadened(
-        self, function: Any, node: orm.Data, label: str
-    ) -> tuple[orm.Data | None, ExitCode | None]:
-        """Return the broadened node, or the exit code of what refused it."""
-        made, process = function.run_get_node(
-            node, self.inputs.resolution, metadata={'call_link_label': label}
-        )
-        if process.is_finished_ok:
-            return made, None
-        cause = f'<{process.pk}> {process.exit_message}'
-        return None, self.exit_codes.ERROR_BROADENING_FAILED.format(cause=cause)
-
-    def compare_meshes(self) -> None:
-        """Double the mesh unless it is dense enough."""
-        self.ctx.finished = self._is_dense_enough()
-        if not self.ctx.finished:
-            self.ctx.doublings += 1
-            self.ctx.mesh = [2 * number for number in self.ctx.mesh]
-
-    def _is_dense_enough(self) -> bool:
-        """Whether the spectrum has converged with the mesh, or no other is to be tried."""
-        if 'convergence' not in self.inputs:
-            return True
-        limits = self.inputs.convergence.get_dict()
-        if self.ctx.before is not None:
-            self.ctx.change = mesh_change(
+    def compare(self) -> None:
+        """Compare the spectrum with the one before."""
+        if self.ctx.refined is not None:
+            change = spectrum_change(
                 self.ctx.before,
                 self.ctx.spectrum,
-                metadata={'call_link_label': f'mesh_change_{self.ctx.doublings}'},
+                metadata={'call_link_label': f'{self.ctx.refined}_change_{self.ctx.round}'},
             )
-            self.report(f'mesh {self.ctx.mesh}: changed by {self.ctx.change.value:.2g}')
-            if self.ctx.change.value <= limits['tolerance']:
-                return True
-        return bool(self.ctx.doublings == limits['max_doublings'])
+            self.ctx.changes[self.ctx.refined] = change
+            self.report(f'{self.ctx.refined} {self._used()}: changed by {change.value:.2g}')
+        self.ctx.before = self.ctx.spectrum
+
+    def refine(self) -> None:
+        """Double the mesh until that makes no difference, then halve the bins likewise."""
+        refined = self.ctx.refined
+        if refined is not None and self._is_converged(refined):
+            self.ctx.left[refined] = 0
+        elif refined is not None and not self.ctx.left[refined]:
+            self.ctx.finished = True
+            return
+        self.ctx.refined = next((name for name, left in self.ctx.left.items() if left), None)
+        if self.ctx.refined is None:
+            self.ctx.refined = refined
+            self.ctx.finished = True
+            return
+        self.ctx.left[self.ctx.refined] -= 1
+        self.ctx.round += 1
+        given = self.ctx.parameters
+        if self.ctx.refined == 'mesh':
+            finer = {'mesh': [2 * number for number in given['mesh']]}
+        else:
+            finer = {'bin_width': given['bin_width'] / 2}
+        self.ctx.parameters = {**given, **finer}
 
     def results(self) -> ExitCode | None:
         """Hand out the nodes of the densest mesh, and say what there is."""
+        numbers = self.hand_out()
         outputs = self.ctx.ins.outputs
-        self.out('intensities', outputs.intensities)
-        self.out('grouped', self.ctx.grouped)
-        self.out('spectrum', self.ctx.spectrum)
-        self.out('results', outputs.results)
         if 'map' in outputs:
-            broadened, failure = self._broadened(broaden_map, outputs.map, 'broaden_map')
+            broadened, failure = self.broadened(broaden_map, outputs.map, 'broaden_map')
             if failure:
                 return failure
             self.out('map', broadened)
-        numbers = outputs.results.get_dict()
-        for remark in numbers.get('remarks', []):
-            self.report(remark)
+        spectrum = self.outputs['spectrum']
         self.report(
-            f'spectrum <{self.outputs["spectrum"].pk}> from {numbers["n_qpoints"]} q-points, '
+            f'spectrum <{spectrum.pk}> from {numbers["n_qpoints"]} q-points, '
             f'lowest frequency {numbers["min_frequency_per_cm"]:.1f} 1/cm'
         )
-        change = self.ctx.get('change')
-        if change is None:
-            return None
-        self.out('mesh_change', change)
-        tolerance = self.inputs.convergence['tolerance']
-        if change.value > tolerance:
-            return self.exit_codes.ERROR_MESH_NOT_CONVERGED.format(
-                mesh=self.ctx.mesh, change=change.value, tolerance=tolerance
+        sharpest = min(spectrum.resolution['sigma_per_cm'])
+        if (width := self.ctx.parameters['bin_width']) > sharpest:
+            self.report(
+                f'WARNING: bins of {width:g} 1/cm are wider than the resolution, {sharpest:.2g} '
+                '1/cm at the least'
             )
-        return None
+        if self.ctx.refined is None:
+            return None
+        self.out('parameters', self.ctx.ins.inputs.parameters)
+        for name, change in self.ctx.changes.items():
+            self.out(f'{name}_change', change)
+        if self._is_converged(self.ctx.refined):
+            return None
+        code: ExitCode = getattr(self.exit_codes, f'ERROR_{self.ctx.refined.upper()}_NOT_CONVERGED')
+        return code.format(
+            used=self._used(),
+            change=self.ctx.changes[self.ctx.refined].value,
+            tolerance=self.inputs.convergence['tolerance'],
+        )
+
+    def _is_converged(self, name: str) -> bool:
+        """Whether the last refinement of the mesh or the bins made no difference."""
+        return bool(self.ctx.changes[name].value <= self.inputs.convergence['tolerance'])
+
+    def _used(self) -> str:
+        """Return what the last refinement has led to."""
+        if self.ctx.refined == 'mesh':
+            return str(self.ctx.parameters['mesh'])
+        return f'of {self.ctx.parameters["bin_width"]:g} 1/cm'

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from aiida import orm
 from aiida.engine import ProcessBuilder
@@ -14,6 +14,7 @@ from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import structure_problems
 from aiida_mlip_ins.science.settings import nearest
 from aiida_mlip_ins.science.structure import pressure_problems
+from aiida_mlip_ins.workflows.composition import fill, tried
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_inputs import train_inputs_from_protocol
@@ -35,8 +36,6 @@ LINKS = (
     'peak_search',
 )
 """Links of the chain whose own protocols can be overridden, each under its name."""
-
-T = TypeVar('T')
 
 
 def get_builder(
@@ -100,7 +99,7 @@ def get_builder(
         builder.sampling = orm.Dict(numbers['sampling'])
         builder.seed = orm.Int(numbers['seed'])
     if model is None:
-        train = _tried(found, 'train', train_inputs_from_protocol, protocol, links['train'])
+        train = tried(found, 'train', train_inputs_from_protocol, protocol, links['train'])
         if train:
             train['metadata']['options'] = merge(train['metadata']['options'], engine_options or {})
             builder.train = {'code': code, **train}
@@ -114,7 +113,7 @@ def get_builder(
     if measured:
         builder.measured, wrong = by_key(measured, builder.pressures.get_list())
         found += wrong
-        search = _tried(
+        search = tried(
             found, 'peak_search', peak_search, [*measured.values()], protocol, links['peak_search']
         )
         builder.peak_search = None if search is None else orm.Dict(search)
@@ -146,11 +145,11 @@ def _add_dft(
     scan_overrides = dict(links['pw_scan'])
     if method == 'quadratic':
         scan_overrides['reference'] = merge(reference, scan_overrides.get('reference', {}))
-    _fill(
+    fill(
         builder,
         port,
         ('structure', 'pressures'),
-        _tried(
+        tried(
             found,
             'pw_scan',
             scan.get_builder_from_protocol,
@@ -163,11 +162,11 @@ def _add_dft(
         ),
     )
     if needs_frames:
-        _fill(
+        fill(
             builder,
             'reference',
             ('frames',),
-            _tried(
+            tried(
                 found,
                 'reference',
                 ReferenceWorkChain.get_builder_from_protocol,
@@ -186,11 +185,11 @@ def _add_dft(
             merge(reference, {'max_concurrent': numbers['check_max_concurrent']}),
             overrides.get('reference', {}),
         )
-        _fill(
+        fill(
             builder,
             'pw_phonons',
             ('structure',),
-            _tried(
+            tried(
                 found,
                 'pw_phonons',
                 PwPhononsWorkChain.get_builder_from_protocol,
@@ -211,11 +210,11 @@ def _add_mace(
 ) -> None:
     """Add the links that the potential runs in."""
     code, structure, protocol, options = engine
-    _fill(
+    fill(
         builder,
         'mace_pressure_scan',
         ('structure', 'pressures', 'model'),
-        _tried(
+        tried(
             found,
             'mace_pressure_scan',
             MacePressureScanWorkChain.get_builder_from_protocol,
@@ -228,11 +227,11 @@ def _add_mace(
             options,
         ),
     )
-    _fill(
+    fill(
         builder,
         'mace_phonons',
         ('structure', 'model'),
-        _tried(
+        tried(
             found,
             'mace_phonons',
             MacePhononsWorkChain.get_builder_from_protocol,
@@ -244,11 +243,11 @@ def _add_mace(
             options,
         ),
     )
-    _fill(
+    fill(
         builder,
         'ins',
         ('force_constants', 'pressure'),
-        _tried(
+        tried(
             found,
             'ins',
             InsWorkChain.get_builder_from_protocol,
@@ -261,21 +260,3 @@ def _add_mace(
             structure,
         ),
     )
-
-
-def _tried(found: list[str], link: str, make: Callable[..., T], *arguments: Any) -> T | None:
-    """Return what ``make`` makes, or note its problems under the name of the link."""
-    try:
-        return make(*arguments)
-    except ValueError as error:
-        found.extend(f'{link}: {line}' for line in str(error).splitlines())
-    return None
-
-
-def _fill(
-    builder: ProcessBuilder, port: str, excluded: tuple[str, ...], link: ProcessBuilder | None
-) -> None:
-    """Put a link's inputs under its port, without those that the chain itself connects."""
-    if link is not None:
-        inputs = link._inputs(prune=True)
-        builder[port] = {name: value for name, value in inputs.items() if name not in excluded}

@@ -16,7 +16,8 @@ from aiida_mlip_ins.calculations.ins import (
     settings_problems,
     validate_force_constants,
 )
-from aiida_mlip_ins.drivers.ins import FORCE_CONSTANTS, INTENSITIES
+from aiida_mlip_ins.drivers.ins import FORCE_CONSTANTS
+from aiida_mlip_ins.drivers.ins_output import INTENSITIES
 
 
 def builder(**changes):

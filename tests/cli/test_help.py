@@ -54,5 +54,7 @@ def test_every_link_of_the_chain_has_a_subcommand():
         'mace-pressure-scan',
         'phonons',
         'ins',
+        'md-ins',
+        'cure',
         'compare',
     }

@@ -1,15 +1,18 @@
 """What `launch` refuses, before anything is stored, and what it says."""
 
 import re
+from pathlib import Path
 
 import ase.io
 import numpy as np
 import pytest
 from aiida import orm
 from click.testing import CliRunner
+from moving import heavy_cell, rattling
 from spectra_nodes import measured_spectrum, simulated_node
 
 from aiida_mlip_ins.cli.main import main
+from aiida_mlip_ins.data.trajectory import to_node
 
 CODES = ('--pw-code', 'pw@localhost')
 
@@ -239,3 +242,23 @@ def test_spectra_are_compared_from_a_file_and_a_node(aiida_profile, measured, re
     assert done.inputs.settings['background_degree'] == 1
     assert done.inputs.spectra.spectrum_0.creator.inputs.file.filename == 'measured.dat'
     assert done.outputs.verdict['verdicts'][0]['word'] == 'agrees'
+
+
+def test_spectra_of_motion_and_the_cure(refused, cif, engine_code):
+    said = refused('md-ins', 'nothing', cif, '--engine-code', 'nope@localhost')
+    assert "trajectory: 'nothing' is neither a file nor" in said
+    assert "there is no code 'nope@localhost'" in said
+    said = refused('cure', cif, '--model', 'nothing', '--pressure', '0', '--protocol', 'fst')
+    assert "model: 'nothing' is neither a file nor" in said
+    assert "did you mean 'fast'" in said
+
+
+def test_a_trajectory_of_another_crystal_is_refused(refused, cif, engine_code):
+    node = to_node(rattling(400.0, count=1500)).store()
+    assert 'no multiple of that of the crystal' in refused('md-ins', node.pk, cif)
+    path = Path(cif).with_name('heavy.cif')
+    ase.io.write(path, heavy_cell())
+    words = ['launch', 'md-ins', str(node.pk), str(path), '--protocol', 'fast', '--check']
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert 'The inputs of MdInsWorkChain are valid' in result.output

@@ -54,6 +54,9 @@ def test_a_width_far_below_a_bin_changes_nothing():
         (ResolutionSettings('TFXA', 'polynomial', {}), "'coefficients' must be a list"),
         (ResolutionSettings('TFXA', 'polynomial', {'coefficients': ['x']}), 'finite numbers'),
         (ResolutionSettings('TOSKA', 'AbINS', {}), "did you mean 'TOSCA'"),
+        (ResolutionSettings('TFXA', 'book', {}), 'instrument TOSCA with the model AbINS'),
+        (ResolutionSettings('TFXA', 'AbINS', {}), 'TFXA with the model AbINS: resins 0.1.0'),
+        (ResolutionSettings('TOSCA1', 'book', {}), 'instrument TOSCA with the model AbINS'),
         (ResolutionSettings('TOSCA', 'abins', {}), "has no model 'abins' (valid: AbINS"),
         (ResolutionSettings('TOSCA', 'AbINS', {'e_init': 3.0}), "unknown key 'e_init'"),
         # resins 0.1.0 has the model but cannot evaluate it.
@@ -96,3 +99,19 @@ def test_what_resins_can_do_has_no_problem():
     fixed = ResolutionSettings('IDEAL', 'gaussian', {'sigma': 1.0})
     assert broadening.resolution_problems(fixed, 'resolution') == []
     assert broadening.sigma(fixed, np.array([5.0, 500.0])) == pytest.approx(8.0655439, rel=1e-6)
+
+
+def test_lines_with_a_width_get_that_of_the_resolution():
+    """Gaussians of 4 and, of two quanta, of 4 sqrt(2) become those of the resolution, and sums."""
+    edges = np.arange(0.0, 1001.0)
+    centres = edges[:-1] + 0.5
+    rows = [{'order': 1}, {'order': 2}, {}]
+    line = [np.exp(-0.5 * ((centres - 500.0) / (4.0 * np.sqrt(n))) ** 2) for n in (1, 2)]
+    widths = np.full(1000, 7.0)
+    found = broadening.broaden_lines(edges, rows, np.array([*line, sum(line)]), widths, 4.0)
+    for values in found[:2]:
+        spread = np.sqrt(values @ (centres - 500.0) ** 2 / values.sum())
+        assert spread == pytest.approx(7.0, rel=2e-3)
+    assert found[2] == pytest.approx(found[0] + found[1])
+    wide = broadening.broaden_lines(edges, rows[:1], line[0][None], widths, 9.0)
+    assert wide[0] == pytest.approx(line[0], rel=1e-9)

@@ -207,12 +207,20 @@ def test_radial_distribution_of_a_gas() -> None:
     np.testing.assert_allclose(found['Ar-Ar'][4:], 1.0, atol=0.08)
 
 
-def test_autocorrelation_of_a_cosine() -> None:
-    """Against the sum over pairs of frames, term by term."""
-    velocities = np.random.default_rng(5).normal(size=(50, 2, 3))
-    found = velocity_dos.autocorrelation(velocities, 20)
-    direct = [(velocities[: 50 - t] * velocities[t:]).sum(axis=2).mean(axis=0) for t in range(20)]
-    np.testing.assert_allclose(found, direct)
+def test_power_spectrum_is_the_transform_of_the_autocorrelation() -> None:
+    """Noise without memory has all frequencies alike, and tensors as velocities have them."""
+    rng = np.random.default_rng(5)
+    spacing, mixing = 0.004, np.array([[2.0, 0.5, 0.0], [0.0, 1.0, 0.3], [0.0, 0.0, 0.7]])
+    velocities = rng.normal(size=(40000, 1, 3)) @ mixing
+    energies = np.linspace(0.0, 4100.0, 300)
+    found = velocity_dos.power_spectrum(velocities, spacing, energies, 40.0)[0]
+    # flat up to the highest frequency there is, 1 / 2 spacing
+    expected = mixing.T @ mixing * 2 * C_PER_CM_PS * spacing
+    for index, (first, second) in enumerate([(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]):
+        scale = np.sqrt(expected[first, first] * expected[second, second])
+        assert found[:, index].mean() == pytest.approx(expected[first, second], abs=0.03 * scale)
+    matrices = found[:, [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+    assert np.linalg.eigvalsh(matrices).min() > 0
 
 
 def test_spectrum_of_a_harmonic_oscillator() -> None:
@@ -246,7 +254,7 @@ def test_spectrum_that_cannot_be() -> None:
     velocities, energies = np.zeros((100, 1, 3)), np.arange(0.0, 4000.0, 10.0)
     with pytest.raises(ValueError, match='up to 1668 1/cm'):
         velocity_dos.density_of_states(velocities, 0.01, np.ones(1), 300.0, energies, 20.0)
-    with pytest.raises(ValueError, match=r'needs 1\.06 ps, the run has 0\.20 ps'):
+    with pytest.raises(ValueError, match=r'needs 1\.32 ps, the run has 0\.20 ps'):
         velocity_dos.density_of_states(velocities, 0.002, np.ones(1), 300.0, energies, 20.0)
 
 

@@ -112,10 +112,11 @@ def test_steps_from_intensities_to_spectrum(engine, intensities):
     assert process.inspect_ins() is None
     process.group()
     assert process.broaden() is None
-    process.compare_meshes()
+    process.compare()
+    process.refine()
     assert not process.should_run()
     assert process.results() is None
-    assert 'mesh_change' not in process.outputs
+    assert not {'mesh_change', 'parameters'} & set(process.outputs)
     spectrum = process.outputs['spectrum']
     assert spectrum.stage == 'broadened'
     assert spectrum.pressure_gpa == 1.5
@@ -124,33 +125,87 @@ def test_steps_from_intensities_to_spectrum(engine, intensities):
     assert process.outputs['grouped'].uuid == spectrum.creator.inputs.spectrum.uuid
 
 
+def refined(process, made) -> list[tuple[list[int], float]]:
+    """Run the steps with made intensities of (mesh, width of a bin), and return what was tried."""
+    process.setup()
+    tried = []
+    while process.should_run():
+        mesh, width = (process.ctx.parameters[name] for name in ('mesh', 'bin_width'))
+        tried.append((mesh, width))
+        inputs = {'parameters': orm.Dict(process.ctx.parameters)}
+        results = orm.Dict({'n_qpoints': 1, 'min_frequency_per_cm': 3.0})
+        outputs = {'intensities': made(mesh, width), 'results': results}
+        process.ctx.ins = finished(InsCalculation, outputs, inputs=inputs)
+        process.group()
+        assert process.broaden() is None
+        process.compare()
+        process.refine()
+    return tried
+
+
 @pytest.mark.parametrize(('tolerance', 'status'), [(0.12, None), (0.05, 410)])
 def test_the_mesh_is_doubled_until_the_spectrum_stays_as_it_is(
     engine, intensities, tolerance, status
 ):
-    given = {'convergence': {'tolerance': tolerance, 'max_doublings': 2}}
+    given = {'convergence': {'tolerance': tolerance, 'max_doublings': 2, 'max_halvings': 1}}
     builder = InsWorkChain.get_builder_from_protocol(
         engine, dft_force_constants('0.0'), overrides=given
     )
+    first = builder.ins.parameters['mesh']
+    heights = {1: 1.0, 2: 1.5, 4: 1.7}
+
+    def made(mesh, width):
+        height = heights[mesh[0] // first[0]]
+        return intensities.derive('intensities', height * intensities.intensity)
+
     process = instantiate(builder)
-    process.setup()
-    first, meshes = list(builder.ins.parameters['mesh']), []
-    for height in (1.0, 1.5, 1.7):
-        if not process.should_run():
-            break
-        meshes.append(process.ctx.mesh)
-        found = intensities.derive('intensities', height * intensities.intensity)
-        results = orm.Dict({'n_qpoints': 1, 'min_frequency_per_cm': 3.0})
-        process.ctx.ins = finished(InsCalculation, {'intensities': found, 'results': results})
-        process.group()
-        assert process.broaden() is None
-        process.compare_meshes()
-    assert not process.should_run()
-    assert meshes == [[factor * number for number in first] for factor in (1, 2, 4)]
+    tried = refined(process, made)
+    meshes = [[factor * number for number in first] for factor in (1, 2, 4)]
+    # Bins are looked at only once the mesh is dense enough.
+    halved = [(meshes[-1], 0.5)] if status is None else []
+    assert tried == [(mesh, 1.0) for mesh in meshes] + halved
     code = process.results()
     assert process.outputs['mesh_change'].value == pytest.approx(0.2 / 1.7)
     assert process.outputs['spectrum'].total().sum() == pytest.approx(1.7 * 800.0)
+    assert process.outputs['parameters']['mesh'] == meshes[-1]
     assert code is None if status is None else code.status == status
+
+
+@pytest.mark.parametrize(('most', 'status'), [(4, None), (2, 411)])
+def test_bins_are_halved_until_the_resolution_sees_none(engine, most, status):
+    """A line in a bin of 16 1/cm is off by up to 8; TOSCA's resolution is 2.5 there."""
+    overrides = {
+        'parameters': {'bin_width': 16.0, 'energy_max': 320.0},
+        'convergence': {'tolerance': 0.15, 'max_doublings': 1, 'max_halvings': most},
+    }
+    builder = InsWorkChain.get_builder_from_protocol(
+        engine, dft_force_constants('0.0'), overrides=overrides
+    )
+
+    def made(mesh, width):
+        edges = np.arange(0.0, 320.0 + width / 2, width)
+        line = (np.arange(len(edges) - 1) == int(101.0 // width))[None] / width
+        rows = [{'atom': 0, 'element': 'H', 'order': 1, 'bank': 'forward'}]
+        return InsSpectrumData.from_arrays(edges, line, rows, 'intensities', 10.0, 'TOSCA')
+
+    process = instantiate(builder)
+    tried = refined(process, made)
+    widths = [width for _, width in tried]
+    first = builder.ins.parameters['mesh']
+    assert widths == [16.0, *(16.0 / 2**k for k in range(most + 1))][: len(widths)]
+    assert [mesh for mesh, _ in tried] == [first] + (len(tried) - 1) * [[2 * n for n in first]]
+    code = process.results()
+    change = process.outputs['bins_change'].value
+    assert process.outputs['parameters']['bin_width'] == widths[-1]
+    assert process.outputs['mesh_change'].value == 0.0
+    if status is None:
+        assert code is None
+        # From bins of 2 to bins of 1 the line goes by 0.5, of a Gaussian of 3.0.
+        assert change == pytest.approx(2 * 0.5 / (3.0 * np.sqrt(2 * np.pi)), rel=0.1)
+    else:
+        assert code.status == status
+        assert change > 0.15
+        assert 'bins of 4 1/cm' in code.message
 
 
 @pytest.mark.parametrize(('status', 'expected'), [(401, 402), (310, 401), (402, 401)])

@@ -26,11 +26,20 @@ def group_intensities(intensities: InsSpectrumData, keys: orm.List) -> InsSpectr
 
 @calcfunction
 def broaden_spectrum(spectrum: InsSpectrumData, resolution: orm.Dict) -> InsSpectrumData | ExitCode:
-    """Broaden each row with the resolution of an instrument (``ResolutionSettings``)."""
+    """Broaden each row with the resolution of an instrument (``ResolutionSettings``).
+
+    Lines that have a width already are broadened by what the resolution is wider.
+    """
     try:
-        broadened, described = _broadened(spectrum, resolution)
+        widths, described = _widths(spectrum, resolution)
     except ValueError as error:
         return ExitCode(401, str(error))
+    edges, intensity, line_width = spectrum.energy_bins, spectrum.intensity, spectrum.line_width
+    if line_width is None:
+        broadened = broadening.broaden(edges, intensity, widths)
+    else:
+        broadened = broadening.broaden_lines(edges, spectrum.rows, intensity, widths, line_width)
+        described['share_of_bins_with_wider_lines'] = float((widths < line_width).mean())
     return spectrum.derive('broadened', broadened, resolution=described)
 
 
@@ -41,22 +50,29 @@ def broaden_map(intensities: InsMapData, resolution: orm.Dict) -> InsMapData | E
     What is broadened over the border of what the instrument reaches is cut off there.
     """
     try:
-        broadened, described = _broadened(intensities, resolution)
+        widths, described = _widths(intensities, resolution)
     except ValueError as error:
         return ExitCode(401, str(error))
+    values = intensities.intensity
+    flat = values.reshape(-1, values.shape[-1])
+    broadened = broadening.broaden(intensities.energy_bins, flat, widths).reshape(values.shape)
     return intensities.derive(broadened * intensities.reachable, described)
 
 
 @calcfunction
-def mesh_change(coarse: InsSpectrumData, fine: InsSpectrumData) -> orm.Float:
-    """Return how much the totals of two spectra on one grid differ: :func:`ins.change`."""
-    return orm.Float(ins.change(coarse.total(), fine.total()))
+def spectrum_change(coarse: InsSpectrumData, fine: InsSpectrumData) -> orm.Float:
+    """Return how much the totals of two spectra differ, in the bins of the first one.
+
+    See :func:`ins.change`. The bins of the second one are the same, or parts of them.
+    """
+    total = ins.in_wider_bins(fine.energy_bins, fine.total(), coarse.energy_bins)
+    return orm.Float(ins.change(coarse.total(), total))
 
 
-def _broadened(
+def _widths(
     node: InsSpectrumData | InsMapData, resolution: orm.Dict
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return the broadened intensities, in the shape they have, and what is said of how.
+    """Return the width (1/cm) of the resolution at each energy of a node, and what is said of it.
 
     :raises ValueError: if the instrument has no such resolution.
     """
@@ -65,10 +81,7 @@ def _broadened(
         widths = broadening.sigma(settings, node.energy)
     except ValueError as error:
         raise ValueError(f'resolution of {settings.instrument}: {error}') from error
-    values = node.intensity
-    flat = values.reshape(-1, values.shape[-1])
-    broadened = broadening.broaden(node.energy_bins, flat, widths).reshape(values.shape)
-    return broadened, {
+    return widths, {
         **resolution.get_dict(),
         'citation': broadening.citation(settings),
         'sigma_per_cm': [float(widths[0]), float(np.median(widths)), float(widths[-1])],

@@ -1,0 +1,328 @@
+"""Imaginary modes cured: relaxed further, looked at more closely, or followed to the minimum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
+from aiida_phonopy.data import ForceConstantsData
+
+from aiida_mlip_ins.calculations.functions.cure import lowest_along, report_cure, soft_mode
+from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
+from aiida_mlip_ins.calculations.mace_relax import MaceRelaxCalculation
+from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.science.cure import shared_out
+from aiida_mlip_ins.workflows import cure_inputs
+from aiida_mlip_ins.workflows.composition import Composition, cause_of
+from aiida_mlip_ins.workflows.ins import InsWorkChain
+from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
+
+OPTIONAL = {'required': False, 'populate_defaults': False}
+
+
+class CureWorkChain(Composition):
+    """Phonons of a crystal, with remedies while there are imaginary modes, then its INS spectrum.
+
+    Remedies are tried in the order of the settings: a tighter relaxation; a larger supercell of the
+    phonons; following the softest mode into the well along it, then relaxing cell and atoms.
+    ``report`` says what was done and what it led to. Where nothing helps, the crystal and the force
+    constants of the last try are there, and no spectrum.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Declare inputs, outline, outputs and exit codes."""
+        super().define(spec)
+        # fmt: off
+        spec.input('structure', valid_type=orm.StructureData,
+                   validator=cure_inputs.validate_structure,
+                   help='Crystal, relaxed at the pressure (angstrom).')
+        spec.input('pressure', valid_type=orm.Float, serializer=orm.to_aiida_type,
+                   validator=cure_inputs.validate_pressure,
+                   help='Pressure (GPa) that it is relaxed at.')
+        spec.input('model', valid_type=MaceModelData, help='The potential.')
+        spec.input('settings', valid_type=orm.Dict, serializer=orm.to_aiida_type,
+                   validator=cure_inputs.validate_settings,
+                   help='What is tried and for how long, see `CureSettings`.')
+        spec.expose_inputs(MacePhononsWorkChain, 'phonons', exclude=('structure', 'model'))
+        spec.expose_inputs(MaceRelaxCalculation, 'relax',
+                           exclude=('structure', 'model', 'pressures'))
+        spec.expose_inputs(InsWorkChain, 'ins', exclude=('force_constants', 'pressure'),
+                           namespace_options={**OPTIONAL, 'help': 'Without it there is no '
+                                              'spectrum.'})
+        spec.inputs.validator = cure_inputs.validate
+        spec.outline(
+            cls.setup,
+            cls.run_phonons,
+            cls.inspect_phonons,
+            while_(cls.has_remedy)(
+                cls.choose,
+                if_(cls.follows)(
+                    cls.run_line,
+                    cls.inspect_line,
+                ),
+                if_(cls.relaxes)(
+                    cls.run_relax,
+                    cls.inspect_relax,
+                ),
+                if_(cls.has_changed)(
+                    cls.run_phonons,
+                    cls.inspect_phonons,
+                ),
+            ),
+            cls.report_steps,
+            if_(cls.has_spectrum)(
+                cls.run_ins,
+                cls.inspect_ins,
+            ),
+            cls.results,
+        )
+        spec.output('structure', valid_type=orm.StructureData,
+                    help='The crystal of the last phonons (angstrom).')
+        spec.output('force_constants', valid_type=ForceConstantsData,
+                    help='Its force constants in eV/angstrom^2.')
+        spec.output('modes', valid_type=orm.ArrayData, help='Its modes (1/cm).')
+        spec.output('summary', valid_type=orm.Dict, help='What is said of its modes (1/cm).')
+        spec.output('report', valid_type=orm.Dict,
+                    help='`cured`, `steps` with the numbers of each remedy, `sentences`.')
+        spec.output('spectrum', valid_type=InsSpectrumData, required=False,
+                    help='INS spectrum of the crystal without imaginary modes: '
+                         'barn/(1/cm)/primitive cell.')
+        spec.output('intensities', valid_type=InsSpectrumData, required=False,
+                    help='The same per atom and without resolution.')
+        spec.exit_code(401, 'ERROR_PHONONS_FAILED', message='The phonons failed: {cause}')
+        spec.exit_code(402, 'ERROR_RELAX_FAILED', message='The relaxation failed: {cause}')
+        spec.exit_code(403, 'ERROR_LINE_FAILED',
+                       message='The energies along a mode failed: {cause}')
+        spec.exit_code(404, 'ERROR_INS_FAILED', message='The spectrum failed: {cause}')
+        spec.exit_code(410, 'ERROR_NOT_CURED',
+                       message='There are imaginary modes still, down to {lowest:.1f} 1/cm: '
+                               '{cause}')
+        # fmt: on
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode | str,
+        structure: orm.StructureData,
+        model: MaceModelData | None,
+        pressure: float,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        spectrum: bool = True,
+    ) -> ProcessBuilder:
+        """Return a builder with the numbers of a protocol.
+
+        :param code: Python of the engines environment, as a node or its label.
+        :param structure: the crystal, relaxed at the pressure.
+        :param model: the potential; ``None`` to put it in later.
+        :param pressure: GPa.
+        :param protocol: ``fast``, ``balanced`` or ``stringent``.
+        :param overrides: values on top of those of ``protocols/cure.yaml``, and under ``phonons``,
+            ``relax`` and ``ins`` those of these links.
+        :param options: ``metadata.options`` of all jobs.
+        :param spectrum: whether the INS spectrum is simulated in the end.
+        :raises ValueError: listing everything that is wrong with the arguments.
+        """
+        return cure_inputs.get_builder(
+            cls, code, structure, model, pressure, protocol, overrides, options, spectrum
+        )
+
+    def setup(self) -> None:
+        """Begin with the crystal as it was given."""
+        settings = self.inputs.settings.get_dict()
+        self.ctx.remedies = [
+            remedy
+            for remedy in settings['remedies']
+            for _ in range(settings['max_follows'] if remedy == 'follow' else 1)
+        ]
+        self.ctx.done = ['given']
+        self.ctx.changed = False
+        self.ctx.failure = ''
+        self.ctx.nodes = {}
+        self.ctx.structure = self.inputs.structure
+        self.ctx.multiples = [1, 1, 1]
+        self.ctx.supercell = self.inputs.phonons.supercell_matrix.get_list()
+
+    def run_phonons(self) -> ToContext:
+        """Compute the force constants of the crystal as it is now."""
+        inputs = self.exposed_inputs(MacePhononsWorkChain, 'phonons')
+        inputs['model'] = self.inputs.model
+        inputs['structure'] = self.ctx.structure
+        if self.ctx.supercell != inputs['supercell_matrix'].get_list():
+            inputs['supercell_matrix'] = orm.List(self.ctx.supercell)
+        inputs['parameters'] = self._for_larger_cell(inputs['parameters'])
+        return self._submit('phonons', MacePhononsWorkChain, inputs, f'phonons_{self._round}')
+
+    def inspect_phonons(self) -> ExitCode | None:
+        """Take the modes."""
+        failure = self._failure(self.ctx.phonons, 'PHONONS')
+        if failure is None:
+            self.ctx.nodes[f'summary_{self._round}'] = self.ctx.phonons.outputs.summary
+            lowest = self._summary['min_frequency_per_cm']
+            self.report(f'{self.ctx.done[-1]}: lowest frequency {lowest:.1f} 1/cm')
+        return failure
+
+    def has_remedy(self) -> bool:
+        """Whether there are imaginary modes, and something is left to be tried."""
+        return bool(self._summary['imaginary'] and self.ctx.remedies)
+
+    def choose(self) -> None:
+        """Take the next remedy."""
+        remedy = self.ctx.remedies.pop(0)
+        self.ctx.done.append(remedy)
+        self.ctx.changed = True
+        if remedy == 'supercell':
+            added = self.inputs.settings['added_multiples']
+            self.ctx.supercell = [number + added for number in self.ctx.supercell]
+
+    def follows(self) -> bool:
+        """Whether a mode is to be followed."""
+        return bool(self.ctx.done[-1] == 'follow')
+
+    def run_line(self) -> ToContext | None:
+        """Compute energies along the softest mode."""
+        constants = self.ctx.phonons.outputs.force_constants
+        found, node = soft_mode.run_get_node(
+            constants,
+            self.inputs.phonons.parameters,
+            self.inputs.settings,
+            metadata={'call_link_label': f'mode_{self._round}'},
+        )
+        self.ctx.line = None
+        if not node.is_finished_ok:
+            self._give_up(node)
+            return None
+        self.ctx.nodes[f'mode_{self._round}'] = found['mode']
+        inputs = self.exposed_inputs(MacePhononsWorkChain, 'phonons')
+        labeller = {**inputs['evaluate'], 'code': inputs['code'], 'model': self.inputs.model}
+        labeller['frames'] = found['frames']
+        return self._submit('line', MaceEvaluateCalculation, labeller, f'line_{self._round}')
+
+    def inspect_line(self) -> ExitCode | None:
+        """Go to the lowest point."""
+        if self.ctx.line is None:
+            return None
+        failure = self._failure(self.ctx.line, 'LINE')
+        if failure is not None:
+            return failure
+        found, node = lowest_along.run_get_node(
+            self.ctx.line.outputs.dataset,
+            self.inputs.settings,
+            metadata={'call_link_label': f'well_{self._round}'},
+        )
+        if not node.is_finished_ok:
+            self._give_up(node)
+            return None
+        self.ctx.nodes[f'well_{self._round}'] = found['well']
+        self.ctx.structure = found['structure']
+        multiples = self.ctx.nodes[f'mode_{self._round}']['multiples']
+        self.ctx.supercell = shared_out(self.ctx.supercell, multiples)
+        self.ctx.multiples = [
+            before * more for before, more in zip(self.ctx.multiples, multiples, strict=True)
+        ]
+        return None
+
+    def relaxes(self) -> bool:
+        """Whether the crystal is to be relaxed."""
+        return bool(self.ctx.changed and self.ctx.done[-1] != 'supercell')
+
+    def run_relax(self) -> ToContext:
+        """Relax cell and atoms at the pressure."""
+        settings = self.inputs.settings.get_dict()
+        inputs = self.exposed_inputs(MaceRelaxCalculation, 'relax')
+        parameters = inputs['parameters'].get_dict()
+        if 'relax' in self.ctx.done:
+            for name in ('fmax', 'smax'):
+                parameters[name] *= settings['tighter']
+        if self.follows():
+            parameters['keep_symmetry'] = settings['keep_symmetry']
+        inputs['parameters'] = orm.Dict(parameters)
+        inputs['structure'] = self.ctx.structure
+        inputs['model'] = self.inputs.model
+        inputs['pressures'] = orm.List([self.inputs.pressure.value])
+        return self._submit('relax', MaceRelaxCalculation, inputs, f'relax_{self._round}')
+
+    def inspect_relax(self) -> ExitCode | None:
+        """Take the crystal."""
+        failure = self._failure(self.ctx.relax, 'RELAX')
+        if failure is None:
+            self.ctx.structure = self.ctx.relax.outputs.structures['pressure_0']
+            self.ctx.nodes[f'relaxed_{self._round}'] = self.ctx.relax.outputs.results
+        return failure
+
+    def has_changed(self) -> bool:
+        """Whether there are phonons to be computed again."""
+        return bool(self.ctx.changed)
+
+    def report_steps(self) -> None:
+        """Say what was done."""
+        found = report_cure(
+            remedies=orm.List(self.ctx.done),
+            failure=orm.Str(self.ctx.failure),
+            metadata={'call_link_label': 'report'},
+            **self.ctx.nodes,
+        )
+        self.out('report', found)
+        for sentence in found['sentences']:
+            self.report(sentence)
+        self.out('structure', self.ctx.structure)
+        outputs = self.ctx.phonons.outputs
+        self.out_many({name: outputs[name] for name in ('force_constants', 'modes', 'summary')})
+
+    def has_spectrum(self) -> bool:
+        """Whether there is a spectrum to be simulated, and a crystal that has one."""
+        return 'ins' in self.inputs and not self._summary['imaginary']
+
+    def run_ins(self) -> ToContext:
+        """Simulate the spectrum."""
+        inputs = self.exposed_inputs(InsWorkChain, 'ins')
+        inputs['ins']['parameters'] = self._for_larger_cell(inputs['ins']['parameters'])
+        inputs['force_constants'] = self.ctx.phonons.outputs.force_constants
+        inputs['pressure'] = self.inputs.pressure
+        return self._submit('ins', InsWorkChain, inputs)
+
+    def inspect_ins(self) -> ExitCode | None:
+        """Take the spectrum."""
+        self._take(self.ctx.ins, {name: name for name in ('spectrum', 'intensities')})
+        return self._failure(self.ctx.ins, 'INS')
+
+    def results(self) -> ExitCode | None:
+        """End with an error if imaginary modes are left."""
+        if not self._summary['imaginary']:
+            return None
+        cause = self.ctx.failure or f'nothing more is allowed after {", ".join(self.ctx.done[1:])}'
+        return self.exit_codes.ERROR_NOT_CURED.format(
+            lowest=self._summary['min_frequency_per_cm'], cause=cause
+        )
+
+    @property
+    def _round(self) -> int:
+        """Number of the present remedy; zero for the crystal as it was given."""
+        return len(self.ctx.done) - 1
+
+    @property
+    def _summary(self) -> dict[str, Any]:
+        """What the last phonons say of the modes."""
+        found: dict[str, Any] = self.ctx.phonons.outputs.summary.get_dict()
+        return found
+
+    def _give_up(self, node: orm.ProcessNode) -> None:
+        """Note why no mode can be followed; other remedies may still be tried."""
+        self.ctx.failure = cause_of(node)
+        self.report(self.ctx.failure)
+        self.ctx.nodes.pop(f'mode_{self._round}', None)
+        self.ctx.done.pop()
+        self.ctx.changed = False
+        self.ctx.remedies = [remedy for remedy in self.ctx.remedies if remedy != 'follow']
+
+    def _for_larger_cell(self, parameters: orm.Dict) -> orm.Dict:
+        """Return settings whose mesh is for the multiples of the cell that there are now."""
+        mesh = shared_out(parameters['mesh'], self.ctx.multiples)
+        if mesh == parameters['mesh']:
+            return parameters
+        return orm.Dict({**parameters.get_dict(), 'mesh': mesh})

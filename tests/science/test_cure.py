@@ -1,0 +1,121 @@
+"""Following modes: wells on paper, and a chain that folds in two."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from springs import phonopy_arrays
+
+from aiida_mlip_ins.science import cure, phonons
+from aiida_mlip_ins.workflows.protocols import PROTOCOLS, load_protocol
+
+LINE = np.array([-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3])
+
+
+def test_a_double_well_is_found_where_paper_has_it():
+    """E = -a x^2 + b x^4: x = sqrt(a / 2 b), depth a^2 / 4 b."""
+    a, b = 2.0, 50.0
+    place, depth = cure.well(LINE, -12.0 - a * LINE**2 + b * LINE**4)
+    assert place == pytest.approx(np.sqrt(a / (2 * b)))
+    assert place == pytest.approx(0.1414, abs=1e-4)
+    assert depth == pytest.approx(a**2 / (4 * b))
+
+
+def test_of_two_wells_the_deeper_one():
+    place, depth = cure.well(LINE, 0.5 * LINE - 2.0 * LINE**2 + 50.0 * LINE**4)
+    fine = np.linspace(-0.3, 0.3, 60001)
+    energies = 0.5 * fine - 2.0 * fine**2 + 50.0 * fine**4
+    assert place == pytest.approx(fine[energies.argmin()], abs=1e-4)
+    assert place < 0
+    assert depth == pytest.approx(-energies.min())
+
+
+def test_a_single_well_has_no_depth():
+    assert cure.well(LINE, 3.0 + LINE**2) == (0.0, 0.0)
+
+
+def test_an_energy_that_still_falls_ends_with_the_line():
+    place, depth = cure.well(LINE, -(LINE**2))
+    assert abs(place) == 0.3
+    assert depth == pytest.approx(0.09)
+
+
+def test_few_points_are_taken_as_they_are():
+    assert cure.well(LINE[2:5], np.array([-1.0, 0.0, -0.5])) == (-0.1, 1.0)
+
+
+def chain(onsite: float, spring: float, multiples: int = 4) -> phonons.Phonon:
+    """Return atoms in a row along x, each held by springs along x to its neighbours and its site.
+
+    On paper ``m w^2 = onsite + 2 spring (1 - cos(2 pi q))`` along x; y and z are stiff.
+    """
+    constants = np.zeros((multiples, multiples, 3, 3))
+    for atom in range(multiples):
+        constants[atom, atom] = np.diag([onsite + 2 * spring, 5.0, 5.0])
+        for other in ((atom + 1) % multiples, (atom - 1) % multiples):
+            constants[atom, other, 0, 0] -= spring
+    atoms = Atoms('H', cell=[2.0, 9.0, 9.0], pbc=True, masses=[1.0])
+    arrays = phonopy_arrays(atoms, [multiples, 1, 1], constants)
+    return phonons.make_phonopy(**{**arrays, 'symbols': ['H']})
+
+
+def test_the_chain_that_folds_in_two():
+    """Soft where neighbours move against each other: at q = 1/2, in two cells."""
+    found = cure.softest_mode(chain(onsite=1.0, spring=-1.0), 2, 1.0)
+    assert found.q == [0.5, 0.0, 0.0]
+    assert found.multiples == [2, 1, 1]
+    # m w^2 = 1 - 4 = -3 eV/angstrom^2; 521.47 1/cm for 1 eV/angstrom^2 and 1 u.
+    assert found.frequency == pytest.approx(-521.47 * np.sqrt(3), rel=1e-4)
+    frames = cure.along(chain(onsite=1.0, spring=-1.0), found, [0.1, 0.2])
+    assert [frame.info['amplitude'] for frame in frames] == [-0.2, -0.1, 0.0, 0.1, 0.2]
+    assert frames[0].cell.lengths() == pytest.approx([4.0, 9.0, 9.0])
+    moves = frames[-1].positions - frames[2].positions
+    assert np.abs(moves[:, 0]) == pytest.approx([0.2, 0.2])
+    assert moves[0, 0] == pytest.approx(-moves[1, 0])
+    assert np.abs(moves[:, 1:]).max() < 1e-9
+    assert (frames[0].positions + frames[-1].positions) / 2 == pytest.approx(frames[2].positions)
+
+
+def test_modes_that_need_larger_cells_are_not_found_in_small_ones():
+    assert cure.softest_mode(chain(onsite=1.0, spring=-1.0), 1, 1.0) is None
+    assert cure.softest_mode(chain(onsite=1.0, spring=1.0), 2, 1.0) is None
+
+
+def two_atoms(strength: float) -> phonons.Phonon:
+    """Return two atoms of one mass with springs to each other alone: x has this strength."""
+    block = np.diag([strength, 5.0, 5.0])
+    constants = np.array([[block, -block], [-block, block]])
+    atoms = Atoms('H2', positions=[(0, 0, 0), (1, 0, 0)], cell=[4, 9, 9], pbc=True)
+    arrays = phonopy_arrays(atoms, [1, 1, 1], constants)
+    return phonons.make_phonopy(**{**arrays, 'symbols': ['H', 'H']})
+
+
+def test_a_mode_at_gamma_and_no_translation():
+    found = cure.softest_mode(two_atoms(-0.5), 2, 1.0)
+    assert found.q == [0.0, 0.0, 0.0]
+    assert found.multiples == [1, 1, 1]
+    frames = cure.along(two_atoms(-0.5), found, [0.1, 0.3])
+    moves = frames[-1].positions - frames[2].positions
+    assert moves.sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-9)
+    assert cure.softest_mode(two_atoms(0.5), 2, 1.0) is None
+
+
+def test_a_larger_cell_needs_fewer_multiples():
+    assert cure.shared_out([4, 3, 1], [2, 2, 1]) == [2, 2, 1]
+
+
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_protocols(protocol):
+    assert cure.cure_problems(load_protocol('cure', protocol)['cure'], 'cure') == []
+
+
+def test_settings_that_are_refused():
+    given = load_protocol('cure')['cure']
+    found = cure.cure_problems({**given, 'remedies': ['pray'], 'tighter': 2.0}, 'cure')
+    assert "cure.remedies[0]: 'pray' is not allowed" in found[0]
+    assert 'cure.tighter: 2.0 is above' in found[1]
+    (found,) = cure.cure_problems({**given, 'remedies': ['relax', 'relax']}, 'cure')
+    assert 'more than once' in found
+    (found,) = cure.cure_problems({**given, 'amplitudes': [0.1]}, 'cure')
+    assert 'give at least 2' in found
