@@ -21,7 +21,7 @@ from aiida_mlip_ins.query.run import Run
 from aiida_mlip_ins.query.stages import History
 from aiida_mlip_ins.query.summary import finite, summary
 from aiida_mlip_ins.query.tables import cell
-from aiida_mlip_ins.report import content, content_modes
+from aiida_mlip_ins.report import content, content_dataset, content_modes
 from aiida_mlip_ins.report.verdicts import verdicts
 
 DPI = 160
@@ -88,6 +88,7 @@ def render(
         slope_methods=content_modes.methods(run),
         mode_notes=content_modes.notes(run),
         errors=content.error_rows(run),
+        dataset_checks=content_dataset.dataset_checks(run),
         pseudos=_distinct(pseudos_of(run.node), 'md5'),
         settings=settings_of(start_of(run)),
     )

@@ -133,3 +133,11 @@ def test_fixed():
     assert fixed(None) == '\u2013'
     assert fixed(-1.25, 1, sign=True) == '\u22121.2'
     assert fixed(2.0, 1, sign=True) == '+2.0'
+
+
+def test_page_has_the_checks_of_the_dataset(folder):
+    page = (folder / 'report.html').read_text()
+    section = page[page.index('<h2>The dataset</h2>') : page.index('<h2>The potential</h2>')]
+    for name in ('split leaks', 'stress consistency', 'reference energies', 'pressures'):
+        assert f'<td>{name}</td>' in section
+    assert 'compositions of rank' in section

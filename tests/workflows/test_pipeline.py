@@ -70,17 +70,15 @@ def test_everything_wrong_is_said_at_once(arguments):
     assert 'temperature' in message
 
 
-def test_molecules_of_a_crystal_without_any_are_refused(arguments):
-    arguments['overrides']['sampling'] = {'molecules': {'count': 4}}
-    with pytest.raises(ValueError, match=r'sampling\.molecules: .*has none'):
-        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
-
-
-def test_supercells_of_every_section_need_the_k_points_of_the_crystal(arguments):
-    matrices = {'matrices': [[[1, 0, 0], [0, 1, 0], [0, 0, 7]]]}
-    arguments['overrides']['sampling'] = {'molecules': {'count': 4, **matrices}}
-    with pytest.raises(ValueError, match=r'sampling\.molecules\.matrices: .*does not fold'):
-        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+def test_sections_that_this_crystal_cannot_have_are_refused(arguments):
+    """Brucite has no molecules, and no k-points fold onto a supercell of seven layers."""
+    molecules = {'count': 4, 'matrices': [[[1, 0, 0], [0, 1, 0], [0, 0, 7]]]}
+    arguments['overrides']['sampling'] = {'molecules': molecules}
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    message = input_problems(builder._inputs(prune=True), None)
+    assert 'sampling.molecules: ' in message
+    assert 'has none' in message
+    assert 'sampling.molecules.matrices: k-mesh' in message
 
 
 def test_an_unknown_link_in_the_overrides_names_the_nearest(arguments):

@@ -1,0 +1,133 @@
+"""Checks of what the frames cover: splits, compositions, elements, methods, pressures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+
+from aiida_mlip_ins.science.dataset import STRESS, summary
+from aiida_mlip_ins.science.dataset_checks.base import (
+    FAIL,
+    PASS,
+    UNKNOWN,
+    WARN,
+    Check,
+    DatasetCheckSettings,
+)
+from aiida_mlip_ins.science.sampling import separations
+from aiida_mlip_ins.science.sampling.isolated import ISOLATED
+from aiida_mlip_ins.science.text import shortened
+from aiida_mlip_ins.science.units import GPA_PER_EV_PER_ANGSTROM3
+
+
+def _trained(frames: Sequence[Atoms]) -> list[Atoms]:
+    """Return the frames of the split ``train``, all of a dataset without splits."""
+    return [frame for frame in frames if frame.info.get('split', 'train') == 'train']
+
+
+def _alone(frame: Atoms) -> bool:
+    """Return whether a frame is one isolated atom, there for its energy only."""
+    return len(frame) == 1 and frame.info.get('config_type') == ISOLATED
+
+
+def repetitions(frames: Sequence[Atoms], settings: DatasetCheckSettings) -> list[Check]:
+    """Look for frames that are there twice, and for such on both sides of a split."""
+    apart = separations(frames)
+    return [_duplicates(apart, settings), _leaks(frames, apart, settings)]
+
+
+def _duplicates(apart: np.ndarray, settings: DatasetCheckSettings) -> Check:
+    later = np.tril(apart <= settings.same_distance, -1).any(axis=1)
+    again = np.flatnonzero(later).tolist()
+    text = f'frames that repeat an earlier one: {shortened(again)}' if again else 'no frame twice'
+    return Check('duplicates', float(len(again)), 'frames', WARN if again else PASS, text)
+
+
+def _leaks(frames: Sequence[Atoms], apart: np.ndarray, settings: DatasetCheckSettings) -> Check:
+    """Look for held-out frames that the training has seen, or the frames before and after them."""
+    splits = np.array([str(frame.info.get('split', '')) for frame in frames])
+    train = splits == 'train'
+    if not train.any() or train.all():
+        return Check('split_leaks', None, 'frames', UNKNOWN, 'no frames are held out')
+    seen = {f.info['trajectory'] for f, t in zip(frames, train, strict=True)
+            if t and 'trajectory' in f.info}  # fmt: skip
+    leaks = [
+        index
+        for index in np.flatnonzero(~train).tolist()
+        if (apart[index, train] <= settings.same_distance).any()
+        or frames[index].info.get('trajectory') in seen
+    ]
+    text = f'none of the {np.sum(~train)} frames held out is trained on'
+    if leaks:
+        text = 'held-out frames that are trained on, or others of their trajectory: '
+        text += shortened(leaks)
+    return Check('split_leaks', float(len(leaks)), 'frames', FAIL if leaks else PASS, text)
+
+
+def reference_energies(frames: Sequence[Atoms]) -> Check:
+    """Whether energies of isolated atoms are in the frames, or follow from their compositions."""
+    elements = summary(frames)['elements']
+    alone = {str(f.symbols[0]) for f in frames if _alone(f)}
+    trained = _trained(frames)
+    counts = np.array([[f.symbols.count(name) for name in elements] for f in trained])
+    rank = int(np.linalg.matrix_rank(counts)) if counts.size else 0
+    if alone >= set(elements):
+        text = f'isolated atoms of {", ".join(elements)} are among the frames'
+    elif rank == len(elements):
+        text = f'compositions of rank {rank} fix the energies of {rank} isolated atoms'
+    else:
+        text = (
+            f'compositions of rank {rank} do not fix the energies of {len(elements)} isolated '
+            'atoms: forces are not affected, energies of other compositions mean nothing'
+        )
+    known = alone >= set(elements) or rank == len(elements)
+    return Check('reference_energies', float(rank), 'rank', PASS if known else WARN, text)
+
+
+def elements(frames: Sequence[Atoms], asked: Sequence[str]) -> Check:
+    """Look for elements that are asked or held out, and not trained on."""
+    trained = _trained(frames)
+    there = set(summary(trained)['elements'])
+    missing = sorted((set(asked) | set(summary(frames)['elements'])) - there)
+    text = f'{", ".join(sorted(there))} are trained on'
+    if missing:
+        text = f'no training frame has {", ".join(missing)}'
+    return Check('elements', float(len(missing)), 'missing', FAIL if missing else PASS, text)
+
+
+def methods(given: Sequence[str]) -> Check:
+    """Whether all labels are by one method, cutoffs and all."""
+    distinct = sorted(set(given))
+    text = f'all labels are by {distinct[0]}'
+    if len(distinct) > 1:
+        text = f'labels by different methods cannot be mixed: {"; ".join(distinct)}'
+    verdict = FAIL if len(distinct) > 1 else PASS
+    return Check('methods', float(len(distinct)), 'methods', verdict, text)
+
+
+def pressures(
+    frames: Sequence[Atoms], asked: Sequence[float], settings: DatasetCheckSettings
+) -> Check:
+    """Whether cells on either side of each asked pressure are trained on."""
+    trained = [f for f in _trained(frames) if STRESS in f.info and not _alone(f)]
+    if not trained:
+        return Check('pressures', None, 'GPa', UNKNOWN, 'no training frame has a stress')
+    factor = -GPA_PER_EV_PER_ANGSTROM3 / 3
+    values = np.array([factor * float(np.sum(f.info[STRESS][:3])) for f in trained])
+    volumes = np.array([f.get_volume() / len(f) for f in trained])
+    low, high = float(values.min()), float(values.max())
+    margins = {float(p): min(p - low, high - p) for p in asked}
+    text = (
+        f'training frames reach from {low:.2f} to {high:.2f} GPa and from {volumes.min():.2f} to '
+        f'{volumes.max():.2f} angstrom^3 per atom'
+    )
+    outside = [f'{p:g}' for p, margin in margins.items() if margin < 0]
+    edge = [f'{p:g}' for p, margin in margins.items() if 0 <= margin < settings.pressure_margin]
+    if outside:
+        text += f'; outside: {", ".join(outside)} GPa'
+    if edge:
+        text += f'; at the edge: {", ".join(edge)} GPa'
+    verdict = FAIL if outside else WARN if edge else PASS
+    return Check('pressures', float(min(margins.values())), 'GPa', verdict, text)
