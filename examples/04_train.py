@@ -13,9 +13,8 @@ from pathlib import Path
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
 from aiida_mlip_ins.data.frames import DatasetData
-from aiida_mlip_ins.workflows.mace_inputs import train_inputs_from_protocol
+from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
 
 def main() -> None:
@@ -31,12 +30,15 @@ def main() -> None:
         dataset = DatasetData(Path(given.dataset).absolute(), method='from a file')
     else:
         dataset = orm.load_node(int(given.dataset))
-    inputs = train_inputs_from_protocol(given.protocol)
-    if given.foundation:
-        inputs['foundation'] = orm.load_node(given.foundation)
-    outputs, node = run_get_node(
-        MaceTrainCalculation, code=orm.load_code(given.code), dataset=dataset, **inputs
+    builder = MaceTrainWorkChain.get_builder_from_protocol(
+        orm.load_code(given.code),
+        dataset,
+        orm.load_node(given.foundation) if given.foundation else None,
+        protocol=given.protocol,
     )
+    outputs, node = run_get_node(builder)
+    for attempt in outputs['history']['attempts'] if 'history' in outputs else []:
+        print(f'job {attempt["job"]}: {attempt["ended"]}; {attempt["action"]}')
     print(f'training <{node.pk}>: {node.exit_message or "ended well"}')
     if 'model' in outputs:
         print(f'model <{outputs["model"].pk}>')

@@ -41,15 +41,24 @@ def toy_structure() -> orm.StructureData:
 
 
 def parsed(
-    job: str, folder: Path, inputs: dict[str, orm.Data], temporary: bool = True
+    job: str,
+    folder: Path,
+    inputs: dict[str, orm.Data],
+    temporary: bool = True,
+    seen: int | None = None,
 ) -> tuple[dict[str, Any], orm.CalcFunctionNode]:
-    """Return outputs and node of the parser of a job (``train``, ...) on a folder of its files."""
+    """Return outputs and node of the parser of a job (``train``, ...) on a folder of its files.
+
+    :param seen: exit status that the parser of the scheduler's output has set.
+    """
     plugin = f'mlip_ins.mace_{job}'
     engine = code(plugin=plugin)
     node = orm.CalcJobNode(computer=engine.computer, process_type=f'aiida.calculations:{plugin}')
     for name, value in {'code': engine, **inputs}.items():
         node.base.links.add_incoming(value.store(), LinkType.INPUT_CALC, name)
     node.store()
+    if seen is not None:
+        node.set_exit_status(seen)
     retrieved = orm.FolderData()
     for path in folder.iterdir():
         if path.suffix in ('.json', '.out', '.err'):

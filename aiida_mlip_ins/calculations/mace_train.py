@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiida import orm
+from aiida.common.datastructures import CalcInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
 
@@ -17,6 +18,8 @@ from aiida_mlip_ins.science.training import TrainSettings, split_problems, train
 DATASET = 'dataset.xyz'
 FOUNDATION = 'foundation.model'
 REPLAY = 'replay.xyz'
+RESTART = 'restart'
+"""Link in the folder of a job to that of the one that it goes on from."""
 
 
 class MaceTrainCalculation(EngineCalculation):
@@ -38,6 +41,8 @@ class MaceTrainCalculation(EngineCalculation):
         spec.input('replay', valid_type=DatasetData, required=False,
                    help='Frames with labels of the foundation model, trained on in a second head '
                    'so that they are not forgotten.')  # fmt: skip
+        spec.input('restart', valid_type=orm.RemoteData, required=False,
+                   help='Folder of a job that was stopped, to go on from there.')  # fmt: skip
         spec.inputs['metadata']['options']['parser_name'].default = 'mlip_ins.mace_train'
         spec.inputs.validator = validate_training
         spec.output('model', valid_type=MaceModelData, required=False, help='The trained model.')
@@ -59,6 +64,13 @@ class MaceTrainCalculation(EngineCalculation):
             (421, 'WORSE_THAN_FOUNDATION', 'The foundation model is better'),
         ):
             spec.exit_code(status, f'ERROR_{name}', message=f'{message}: {{message}}')
+        for status, name, message in (
+            (400, 'OUT_OF_WALLTIME', 'There was no time for all epochs'),
+            (414, 'OUT_OF_MEMORY', 'There was not enough memory'),
+        ):
+            spec.exit_code(
+                status, f'ERROR_{name}', invalidates_cache=True, message=f'{message}: {{message}}'
+            )
 
     @classmethod
     def validate_parameters(cls, value: orm.Dict, _: Any) -> str | None:
@@ -71,7 +83,19 @@ class MaceTrainCalculation(EngineCalculation):
         given = {name: file for name, file in files.items() if name in self.inputs}
         for name, file in given.items():
             write_model(folder, self.inputs[name], file)
-        return given
+        if 'restart' in self.inputs:
+            given['restart'] = RESTART
+        return {**given, 'wallclock_s': self.inputs.metadata.options.get('max_wallclock_seconds')}
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write driver and inputs, and link the folder of the job to go on from."""
+        calcinfo = super().prepare_for_submission(folder)
+        if 'restart' in self.inputs:
+            remote = self.inputs.restart
+            calcinfo.remote_symlink_list = [
+                (remote.computer.uuid, remote.get_remote_path(), RESTART)
+            ]
+        return calcinfo
 
 
 def validate_training(inputs: Any, _: Any) -> str | None:
@@ -82,6 +106,12 @@ def validate_training(inputs: Any, _: Any) -> str | None:
     if train_problems(values, 'parameters'):
         return None
     found = split_problems(inputs['dataset'].splits, values, 'dataset')
+    if 'restart' in inputs and 'code' in inputs:
+        here, there = inputs['code'].computer, inputs['restart'].computer
+        if here is not None and here.uuid != there.uuid:
+            found.append(
+                f'restart: that folder is on {there.label}, but the code runs on {here.label}'
+            )
     if 'foundation' in inputs:
         found += model_problems(inputs['foundation'], inputs['dataset'].elements, 'dataset')
     elif 'replay' in inputs:

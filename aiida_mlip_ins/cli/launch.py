@@ -106,6 +106,20 @@ def train(inputs: Any, **given: Any) -> Any:
 
 
 @link(
+    click.argument('dataset', metavar='DATASET'), METHOD,
+    click.option('--foundation', metavar='NODE', help='Model to start from.'),
+    click.option('--size', type=int, help='Number of potentials.'),
+    click.option('--max-concurrent', type=int, help='Trainings side by side.'),
+    options.ENGINE_CODE, *NUMBERS,
+)  # fmt: skip
+def committee(inputs: Any, **given: Any) -> Any:
+    """Train a committee of potentials on DATASET, and calibrate its spread."""
+    from aiida_mlip_ins.cli import links
+
+    return links.committee(inputs, **given)
+
+
+@link(
     click.argument('frames', metavar='FRAMES'),
     click.option('--model', metavar='NODE', required=True, help='Potential.'),
     options.ENGINE_CODE, *NUMBERS,

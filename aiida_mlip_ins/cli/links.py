@@ -105,16 +105,35 @@ def train(
     protocol: str | None, overrides: Path | None,
 ) -> ProcessBuilder | None:  # fmt: skip
     """Return the training of a potential."""
-    from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
-    from aiida_mlip_ins.workflows.mace_inputs import train_inputs_from_protocol
+    from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
-    given = {
-        'code': inputs.code('engine_code', engine_code),
-        'dataset': inputs.dataset(dataset, method),
-        'foundation': inputs.model(foundation),
-    }
-    numbers = inputs.attempt(train_inputs_from_protocol, protocol, inputs.overrides(overrides))
-    return _job(inputs, MaceTrainCalculation, given, numbers)
+    return build(
+        inputs,
+        MaceTrainWorkChain.get_builder_from_protocol,
+        code=inputs.code('engine_code', engine_code),
+        dataset=inputs.dataset(dataset, method),
+        foundation=inputs.model(foundation),
+        protocol=protocol,
+        overrides=inputs.overrides(overrides),
+    )
+
+
+def committee(
+    inputs: Inputs, dataset: str, method: str | None, foundation: str | None, size: int | None,
+    max_concurrent: int | None, engine_code: str, protocol: str | None, overrides: Path | None,
+) -> ProcessBuilder | None:  # fmt: skip
+    """Return the training of a committee of potentials."""
+    from aiida_mlip_ins.workflows.committee import CommitteeWorkChain
+
+    return build(
+        inputs,
+        CommitteeWorkChain.get_builder_from_protocol,
+        code=inputs.code('engine_code', engine_code),
+        dataset=inputs.dataset(dataset, method),
+        foundation=inputs.model(foundation),
+        protocol=protocol,
+        overrides=inputs.overrides(overrides, size=size, max_concurrent=max_concurrent),
+    )
 
 
 def evaluate(

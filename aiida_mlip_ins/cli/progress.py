@@ -24,7 +24,7 @@ WORDS = {
     'temperature_k': ('at', 'K'),
 }
 """Numbers in the lines of a driver that are shown: what they are called, and their unit."""
-ONE_UNIT = ('quantumespresso.pw.base',)
+ONE_UNIT = ('quantumespresso.pw.base', 'mlip_ins.train')
 """Workchains that restart one calculation until it is done, and so count as one."""
 MIN_PROGRESS_S = 5.0
 """No time left is estimated from less than this."""

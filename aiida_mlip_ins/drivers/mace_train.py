@@ -6,8 +6,9 @@ failures) and after it (a model that is no better than what there was).
 
 from __future__ import annotations
 
-import shutil
+import math
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +16,10 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
 
-from aiida_mlip_ins.drivers import mace_trainer
+from aiida_mlip_ins.drivers import mace_failures, mace_trainer
 from aiida_mlip_ins.drivers.common import DriverError, Job, main
 from aiida_mlip_ins.drivers.mace_judgement import judge, of
+from aiida_mlip_ins.drivers.mace_restart import take_over
 from aiida_mlip_ins.science import dataset
 from aiida_mlip_ins.science.settings import build
 from aiida_mlip_ins.science.training import (
@@ -31,6 +33,13 @@ from aiida_mlip_ins.science.training_report import fit_reference_energies
 
 LOG = 'training.jsonl'
 START = 'start.model'
+STARTED = time.monotonic()
+"""As early as the driver can tell."""
+RESERVE_SHARE, RESERVE_S = 0.1, 300.0
+"""Of the wall time, what is left for writing and evaluating the model: a share, and at most (s)."""
+
+UNFINISHED = (None, 'INTERRUPTED', 'NO_IMPROVEMENT', 'WORSE_THAN_FOUNDATION')
+"""Failures that say nothing of a training that had no time."""
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -40,27 +49,46 @@ def run(job: Job) -> dict[str, Any]:
     with job.timed('prepare'):
         energies, start = prepare(job, settings, frames, isolated)
     files = write_files(job, settings, frames, energies['values'])
+    beginning = take_over(job, settings)
     with job.timed('train'):
-        training = mace_trainer.Training(
-            job, settings, mace_trainer.command(settings, files, extra)
-        )
+        words = mace_trainer.command(settings, files, extra)
+        training = mace_trainer.Training(job, settings, words, beginning, deadline(job))
         try:
             training.wait(load_engine)
         finally:
             training.stop()
-            if training.log.is_file():
-                shutil.copy(training.log, job.folder / LOG)
+            training.write_log(job.folder / LOG)
     results: dict[str, Any] = {
         'reference_energies': energies,
         'stage_two_start': settings.stage_two_start,
         'n_frames': {split: sum(of(f) == split for f in frames) for split in map(of, frames)},
         'interrupted': training.interrupted,
+        'first_epoch': beginning.epoch,
     }
     results['failure'] = check_training(job, training)
     if results['failure'] is None:
-        with job.timed('evaluate'):
-            results.update(judge(job, settings, frames, training, start))
+        try:
+            with job.timed('evaluate'):
+                results.update(judge(job, settings, frames, training, start))
+        except (MemoryError, RuntimeError) as error:
+            message = f'{type(error).__name__}: {error}'
+            if not mace_failures.OUT_OF_MEMORY.search(message):
+                raise
+            hint = 'Lower valid_batch_size.'
+            results['failure'] = {'kind': 'OUT_OF_MEMORY', 'message': message, 'hint': hint}
+    if training.out_of_time and (results['failure'] or {}).get('kind') in UNFINISHED:
+        message = f'the wall time of {job.inputs["wallclock_s"]} s ended before the training did'
+        hint = 'Another job goes on from there, given this one as `restart`.'
+        results['failure'] = {'kind': 'OUT_OF_WALLTIME', 'message': message, 'hint': hint}
     return results
+
+
+def deadline(job: Job) -> float:
+    """Return when the training has to be stopped, in the time of ``time.monotonic``."""
+    wallclock = job.inputs.get('wallclock_s')
+    if not wallclock:
+        return math.inf
+    return STARTED + float(wallclock) - min(RESERVE_SHARE * wallclock, RESERVE_S)
 
 
 def load_engine() -> None:
@@ -219,9 +247,11 @@ def write_files(
 
 def check_training(job: Job, training: mace_trainer.Training) -> dict[str, str] | None:
     """Return what went wrong in the training although mace ended well."""
-    output = (job.folder / mace_trainer.OUTPUT).read_text(errors='replace')
+    output = (job.folder / mace_failures.OUTPUT).read_text(errors='replace')
     status = int(training.process.returncode)
-    found = mace_trainer.log_failures(output, training.entries(), status, 'replay' in job.inputs)
+    found = mace_failures.log_failures(
+        output, training.entries(), status, 'replay' in job.inputs, training.oom_killed()
+    )
     failure = next(found, None)
     if failure is None and training.model_path() is None:
         failure = ('TRAINING_FAILED', 'mace_run_train left no model', '')

@@ -1,30 +1,39 @@
-"""mace_run_train as a child process: its files, command line, progress and silent failures.
+"""mace_run_train as a child process: its files, command line and progress.
 
-mace ends with exit status 0 after many a failure; :func:`log_failures` knows them by their traces.
 Nothing of mace is imported here, so that training starts at once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
+import math
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ase
 import ase.io
 
+from aiida_mlip_ins.drivers import mace_child
 from aiida_mlip_ins.drivers.common import DriverError, Interrupted, Job, write_interruption
+from aiida_mlip_ins.drivers.mace_failures import OUTPUT, oom_kills
+from aiida_mlip_ins.drivers.mace_restart import (
+    HEAD,
+    NAME,
+    Beginning,
+    checkpoint_epochs,
+    log_path,
+    without_restarts,
+    write_log,
+)
 from aiida_mlip_ins.science.settings import nearest
 from aiida_mlip_ins.science.training import OWN_ARGUMENTS, STAGE_TWO_ARGUMENTS, TrainSettings
 from aiida_mlip_ins.science.training_report import first_not_finite, parse_log, validations
 
-NAME = 'mace'
-HEAD = 'Default'
-OUTPUT = 'trainer.out'
 KEYS = {'energy_key': 'REF_energy', 'forces_key': 'REF_forces', 'stress_key': 'REF_stress'}
 PASSED_ON = (
     'REF_energy', 'REF_stress', 'config_weight', 'config_energy_weight', 'config_forces_weight',
@@ -67,7 +76,7 @@ def command(
         arguments['multiheads_finetuning'] = 'pt_train_file' in files
     if 'pt_train_file' in files:
         arguments['force_mh_ft_lr'] = True
-    words = [sys.executable, '-m', 'mace.cli.run_train']
+    words = [sys.executable, '-m', mace_child.__name__]
     for word, value in arguments.items():
         words.extend([f'--{word}'] if word in ('ema', 'save_cpu') else [f'--{word}={value}'])
     return [*words, *extra]
@@ -113,15 +122,36 @@ def extra_arguments(arguments: Mapping[str, Any]) -> list[str]:
 class Training:
     """A running mace_run_train."""
 
-    def __init__(self, job: Job, settings: TrainSettings, words: list[str]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        settings: TrainSettings,
+        words: list[str],
+        beginning: Beginning | None = None,
+        deadline: float = math.inf,
+    ) -> None:
+        """Start it.
+
+        :param words: the command line.
+        :param beginning: what was done of it in jobs before.
+        :param deadline: when it is to be stopped, in the time of ``time.monotonic``.
+        """
+        beginning = beginning or Beginning()
         self.job = job
         self.settings = settings
         self.words = words
-        self.log = job.folder / 'results' / f'{NAME}_run-{settings.seed}_train.txt'
+        self.log = log_path(job.folder, settings.seed)
+        self.deadline = deadline
         self.interrupted = False
-        self._reported = 0
-        self._read = 0
-        self._entries: list[dict[str, Any]] = []
+        self.out_of_time = False
+        self._entries: list[dict[str, Any]] = list(beginning.entries)
+        self._read = self.log.stat().st_size if beginning.entries else 0
+        self._reported = len(validations(self._entries, HEAD))
+        self._epoch = beginning.epoch
+        self._numbers: dict[str, float] = {}
+        self._oom_kills = oom_kills()
+        if beginning.epoch:
+            job.progress('train', beginning.epoch, settings.max_epochs)
         self.process = self._start(words)
 
     def _start(self, words: list[str]) -> subprocess.Popen[bytes]:
@@ -138,28 +168,41 @@ class Training:
                 new = handle.read()
             whole = new[: new.rfind(b'\n') + 1]
             self._read += len(whole)
-            self._entries.extend(parse_log(whole.decode()))
+            self._entries += without_restarts(self._entries, parse_log(whole.decode()))
         return self._entries
+
+    def write_log(self, path: Path) -> None:
+        """Write the log of the whole training, with what was done of it in jobs before."""
+        if self.entries():
+            write_log(path, self.entries())
 
     def wait(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Follow the training to its end; one that has become NaN is stopped.
 
         :param meanwhile: called once, while the child process starts.
 
-        An interruption ends the training, and exports the best model it had so far.
+        An interruption, or the deadline, ends the training, and exports the best model so far.
         """
         try:
             meanwhile()
-            while self.process.poll() is None:
+            while self.process.poll() is None and not self.out_of_time:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self.process.wait(timeout=POLL)
                 if self._follow():
                     self.stop()
+                elif self.process.poll() is None and time.monotonic() > self.deadline:
+                    self.out_of_time = True
         except Interrupted as error:
             write_interruption(self.job.folder, str(error))
             self.interrupted = True
+        if self.interrupted or self.out_of_time:
             self.stop()
+            self._follow()
             self._export()
+
+    def oom_killed(self) -> bool:
+        """Return whether the kernel has killed it, or a process beside it, for want of memory."""
+        return self.process.returncode == -signal.SIGKILL and oom_kills() > self._oom_kills
 
     def stop(self) -> None:
         """End the child process and wait until it is gone."""
@@ -172,12 +215,12 @@ class Training:
                 self.process.wait()
 
     def _follow(self) -> bool:
-        """Report the new validations; return whether a number is not finite."""
+        """Report new validations and epochs; return whether a number is not finite."""
         entries = self.entries()
         done = validations(entries, HEAD)
         for entry in done[self._reported :]:
-            epoch = 0 if entry['epoch'] is None else entry['epoch'] + 1
-            numbers = {
+            self._epoch = 0 if entry['epoch'] is None else entry['epoch'] + 1
+            self._numbers = {
                 key: float(entry[name]) * factor
                 for key, name, factor in (
                     ('force_mae_mev_per_angstrom', 'mae_f', 1e3),
@@ -186,23 +229,27 @@ class Training:
                 )
                 if name in entry
             }
-            self.job.progress('train', epoch, self.settings.max_epochs, **numbers)
+            self._report()
         self._reported = len(done)
+        begun = next((e['epoch'] for e in reversed(entries) if e['mode'] == 'opt'), 0)
+        if begun > self._epoch:
+            self._epoch = begun
+            self._report()
         return first_not_finite(entries) is not None
+
+    def _report(self) -> None:
+        """Say how many epochs are done, and the errors of the last validation."""
+        self.job.progress('train', self._epoch, self.settings.max_epochs, **self._numbers)
 
     def _export(self) -> None:
         """Let mace write the model of its best checkpoint, by restarting it with nothing to do."""
-        epochs = [
-            int(match.group(1))
-            for path in (self.job.folder / 'checkpoints').glob('*.pt')
-            if (match := re.search(r'_epoch-(\d+)(_swa)?\.pt$', path.name))
-        ]
+        epochs = checkpoint_epochs(self.job.folder).values()
         if not epochs:
             return
         self.entries()
         log = self.log.read_bytes()[: self._read]
         words = [word for word in self.words if not word.startswith('--max_num_epochs')]
-        self.process = self._start([*words, f'--max_num_epochs={max(epochs)}', '--restart_latest'])
+        self.process = self._start([*words, f'--max_num_epochs={max(epochs)}', mace_child.RESTART])
         self.process.wait()
         # The restart validates once more and appends that to the log as if before any training.
         self.log.write_bytes(log)
@@ -213,41 +260,3 @@ class Training:
             if (self.job.folder / name).is_file():
                 return self.job.folder / name
         return None
-
-
-def log_failures(
-    output: str, entries: Sequence[Mapping[str, Any]], status: int, replay: bool
-) -> Iterator[tuple[str, str, str]]:
-    """Yield kind, message and hint of all that went wrong in a training, the worst first.
-
-    :param output: what mace printed.
-    :param entries: the entries of its training log.
-    :param status: the exit status, which is 0 for most failures.
-    :param replay: whether frames of the foundation model were to be replayed.
-    """
-    if (where := first_not_finite(entries)) is not None:
-        yield (
-            'NAN_LOSS',
-            f'the training became NaN: {where}',
-            'Lower learning_rate or clip_grad, or look for a wrong frame in the dataset.',
-        )
-    last = ([''] + [line for line in output.splitlines() if line.strip()])[-1]
-    if status != 0 or not re.search(r'INFO: Done\s*$', output):
-        yield (
-            'TRAINING_FAILED',
-            f'mace_run_train stopped with exit status {status} before it was done: {last}',
-            f'The whole output is in {OUTPUT}.',
-        )
-    checked = validations(entries, HEAD)
-    if 'No forces found with key' in output or not all('mae_f' in entry for entry in checked):
-        yield (
-            'NO_FORCES_SEEN',
-            'mace found no forces in the frames and trained on energies alone',
-            "The dataset needs the array 'REF_forces' on its frames.",
-        )
-    if replay and 'Using multiheads finetuning mode==' not in output:
-        yield (
-            'REPLAY_IGNORED',
-            'mace turned the multihead replay into naive fine-tuning',
-            'It does so when it is given no frames to replay.',
-        )

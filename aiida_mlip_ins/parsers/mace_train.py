@@ -24,6 +24,14 @@ HEAD = 'Default'
 class MaceTrainParser(EngineParser):
     """Makes model, learning curve, errors and predictions nodes, as far as a failure left them."""
 
+    def parse(self, **kwargs: Any) -> ExitCode | None:
+        """Parse the retrieved files; of a job that left nothing, the scheduler may know why."""
+        seen = self.node.exit_status
+        code = super().parse(**kwargs)
+        if seen and code is not None and code.status == self.exit_codes.ERROR_OUTPUT_MISSING.status:
+            return None
+        return code
+
     def parse_results(self, results: dict[str, Any], temporary: Path) -> ExitCode | None:
         """Make the nodes and return the exit code of what went wrong."""
         failure = results.pop('failure')

@@ -21,6 +21,7 @@ from aiida_mlip_ins.data.spectrum import InsSpectrumData
 PLACES: dict[str, dict[str, str]] = {
     'mlip_ins.reference': {'': ''},
     'mlip_ins.mace_train': {'model': 'model', '': 'training'},
+    'mlip_ins.train': {'model': 'model', '': 'training'},
     'mlip_ins.pw_pressure_scan': {'': 'pw'},
     'mlip_ins.mace_pressure_scan': {'': 'mace'},
     'mlip_ins.mace_relax': {'': 'mace'},

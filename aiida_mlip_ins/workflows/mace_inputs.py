@@ -1,4 +1,4 @@
-"""Inputs of the MACE jobs that are run without a workchain of their own, from their protocols."""
+"""Inputs of the trainings and evaluations with MACE, from their protocols."""
 
 from __future__ import annotations
 

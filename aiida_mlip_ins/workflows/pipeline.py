@@ -25,6 +25,7 @@ from aiida_mlip_ins.workflows.pipeline_ports import (
 )
 from aiida_mlip_ins.workflows.pressures import pressure_key
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
+from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
 
 class HighPressureInsWorkChain(Composition):
@@ -152,10 +153,10 @@ class HighPressureInsWorkChain(Composition):
 
     def start_training(self) -> None:
         """Start the training and do not wait for it: the DFT check runs beside it."""
-        inputs = self.exposed_inputs(MaceTrainCalculation, 'train')
-        inputs['dataset'] = self.ctx.dataset
+        train = self.exposed_inputs(MaceTrainCalculation, 'train')
+        inputs = {'train': train, 'dataset': self.ctx.dataset}
         set_link_label(inputs, 'training')
-        node = self.submit(MaceTrainCalculation, **inputs)
+        node = self.submit(MaceTrainWorkChain, **inputs)
         self.ctx.training_pk = node.pk
         self.report(f'training <{node.pk}> started')
 
@@ -182,7 +183,7 @@ class HighPressureInsWorkChain(Composition):
     def inspect_training(self) -> ExitCode | None:
         """Take the model only from a training that passed its own checks."""
         node = self.ctx.training
-        self.out_many(self.exposed_outputs(node, MaceTrainCalculation, 'training'))
+        self.out_many(self.exposed_outputs(node, MaceTrainWorkChain, 'training'))
         failure = self._failure(node, 'TRAINING')
         if failure is None:
             self.ctx.model = node.outputs.model

@@ -18,6 +18,7 @@ from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWork
 from aiida_mlip_ins.workflows.pipeline_checks import SCANS, input_problems
 from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
+from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
 
 def define_inputs(spec: ProcessSpec) -> None:
@@ -103,7 +104,7 @@ def define_outputs(spec: ProcessSpec) -> None:
         help='Frames with DFT energy (eV), forces (eV/angstrom), stress (eV/angstrom^3).',
     )
     spec.output('model', valid_type=MaceModelData, help='The potential.')
-    spec.expose_outputs(MaceTrainCalculation, 'training', namespace_options={'required': False})
+    spec.expose_outputs(MaceTrainWorkChain, 'training', namespace_options={'required': False})
     spec.expose_outputs(MacePressureScanWorkChain, 'mace')
     spec.expose_outputs(PwQuadraticScanWorkChain, 'pw', namespace_options={'required': False})
     per_pressure: list[tuple[str, type[orm.Data], str]] = [

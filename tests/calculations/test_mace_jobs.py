@@ -224,6 +224,26 @@ def test_train(
         assert (folder / f'aiida_mlip_ins/{module}.py').is_file()
 
 
+def test_train_goes_on_in_the_folder_of_another_job(
+    prepared: Callable,
+    aiida_computer: Callable,
+    any_code: orm.InstalledCode,
+    toy_dataset: DatasetData,
+) -> None:
+    """The folder is linked, and has to be on the same computer."""
+    train = train_inputs_from_protocol('fast')
+    train['metadata']['options'] = {'max_wallclock_seconds': 600}
+    given = {'code': any_code, 'dataset': toy_dataset, **train}
+    before = orm.RemoteData(remote_path='/scratch/before', computer=any_code.computer).store()
+    _, inputs, calcinfo = prepared(MaceTrainCalculation, restart=before, **given)
+    assert (inputs['restart'], inputs['wallclock_s']) == ('restart', 600)
+    assert calcinfo.remote_symlink_list == [(any_code.computer.uuid, '/scratch/before', 'restart')]
+    other = aiida_computer(label='other', hostname='other')
+    elsewhere = orm.RemoteData(remote_path='/scratch/before', computer=other).store()
+    with pytest.raises(ValueError, match='restart: that folder is on other, but the code runs on'):
+        prepared(MaceTrainCalculation, restart=elsewhere, **given)
+
+
 def test_train_refuses_all_at_once(
     prepared: Callable,
     any_code: orm.InstalledCode,

@@ -49,6 +49,7 @@ def test_every_link_of_the_chain_has_a_subcommand():
         'reference',
         'pw-pressure-scan',
         'train',
+        'committee',
         'evaluate',
         'inspect-model',
         'mace-pressure-scan',

@@ -115,6 +115,23 @@ def test_epochs_and_time_left_of_a_running_training(tree, tmp_path):
     assert line.left == pytest.approx(120.0, abs=5.0)
 
 
+def test_a_training_of_several_jobs_counts_as_one(tree):
+    chain = tree['chain']
+    training = process(
+        orm.WorkChainNode, 'MaceTrain', 'mlip_ins.train', 'waiting', chain, 'training'
+    )
+    for name, state, status in (
+        ('iteration_01', 'finished', 320),
+        ('iteration_02', 'waiting', None),
+    ):
+        plugin = 'mlip_ins.mace_train'
+        process(orm.CalcJobNode, 'MaceTrainJob', plugin, state, training, name, status)
+    lines = lines_of(chain)
+    assert (lines['training'].done, lines['training'].total) == (0, 1)
+    assert (lines['Chain'].done, lines['Chain'].total) == (3, 6)
+    assert lines['MaceTrainJob'].state == 'running'
+
+
 def test_rendered_lines_can_be_read(tree):
     rows = render(Progress(tree['chain'].pk).lines())
     assert rows[0].startswith(f'Chain <{tree["chain"].pk}>')

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aiida_mlip_ins.drivers import mace_trainer
+from aiida_mlip_ins.drivers import mace_failures, mace_trainer
 from aiida_mlip_ins.drivers.common import Job
 from aiida_mlip_ins.drivers.mace_train import of
 from aiida_mlip_ins.science.dataset import read_frames
@@ -45,9 +45,9 @@ def main(case: str) -> None:
         words = [w.replace('{13: 0.5, 28: 0.5}', '{13: 9.5, 28: 9.5}') for w in words]
     training = mace_trainer.Training(job, settings, words)
     training.wait()
-    output = Path(mace_trainer.OUTPUT).read_text()
+    output = Path(mace_failures.OUTPUT).read_text()
     entries = training.entries()
-    found = mace_trainer.log_failures(
+    found = mace_failures.log_failures(
         output, entries, training.process.returncode, replay=case == 'no_replay'
     )
     validated = validations(entries, mace_trainer.HEAD)

@@ -109,6 +109,25 @@ def test_train_interrupted_before_the_first_epoch(train: Path) -> None:
     assert 'model' not in outputs
 
 
+@pytest.mark.parametrize(
+    ('kind', 'status'), [('OUT_OF_WALLTIME', 400), ('OUT_OF_MEMORY', 414), ('INTERRUPTED', 320)]
+)
+def test_train_that_another_job_can_take_over(train: Path, kind: str, status: int) -> None:
+    edit(train, 'results.json', lambda content: content.update(failure=failed(kind)))
+    outputs, node = parsed('train', train, train_inputs())
+    assert node.exit_status == status
+    assert {'model', 'learning_curve'} <= set(outputs)
+
+
+@pytest.mark.parametrize(('seen', 'status'), [(None, 301), (110, 0)])
+def test_train_killed_with_its_driver(tmp_path: Path, seen: int | None, status: int) -> None:
+    """The scheduler may know why nothing is left: the parser, with 0, leaves it at that."""
+    (tmp_path / 'driver.err').write_text('slurmstepd: oom-kill event')
+    outputs, node = parsed('train', tmp_path, train_inputs(), seen=seen)
+    assert node.exit_status == status
+    assert 'model' not in outputs
+
+
 def test_train_with_another_model_file(train: Path) -> None:
     (train / 'model.model').write_bytes(b'damaged on the way')
     outputs, node = parsed('train', train, train_inputs())
