@@ -92,17 +92,25 @@ class SoftMode:
     """1/cm, negative."""
 
 
-def softest_mode(phonon: Phonon, max_multiple: int, tolerance: float) -> SoftMode | None:
+def softest_mode(
+    phonon: Phonon, max_multiple: int, tolerance: float, exact: bool
+) -> SoftMode | None:
     """Return the lowest imaginary mode that is periodic in a small supercell, if there is one.
 
     Translations of the whole crystal do not count.
 
     :param max_multiple: of the cell along each axis.
     :param tolerance: modes below minus this (1/cm) are imaginary.
+    :param exact: whether only those count that are periodic in the supercell of the force constants
+        too; in between, frequencies are interpolated.
     """
     fractions = sorted({Fraction(k, n) for n in range(1, max_multiple + 1) for k in range(n)})
     triples = list(itertools.product(fractions, repeat=3))
     points = np.array(triples, dtype=float)
+    if exact:
+        turns = points @ np.linalg.inv(phonon.primitive.cell).T @ phonon.supercell.cell.T
+        kept = np.flatnonzero(np.abs(turns - np.rint(turns)).max(axis=1) < 1e-6)
+        triples, points = [triples[index] for index in kept], points[kept]
     frequencies, vectors = modes_at(phonon, points)
     frequencies = frequencies.copy()
     gamma = int(np.flatnonzero(~points.any(axis=1))[0])
@@ -177,8 +185,11 @@ def describe(step: Mapping[str, Any]) -> str:
     :param step: ``remedy``, ``min_frequency_per_cm``, and what the remedy adds.
     """
     lowest = f'lowest frequency {step["min_frequency_per_cm"]:.1f} 1/cm'
-    if step['imaginary']:
+    if step['imaginary_share']:
         lowest += f', {100 * step["imaginary_share"]:.2g} % of the modes imaginary'
+    elif step['imaginary']:
+        place = ', '.join(f'{value:g}' for value in step['min_frequency_q'])
+        lowest += f' at q = ({place}), which the mesh passes by'
     remedy = step['remedy']
     if remedy == 'follow':
         q = ', '.join(f'{value:g}' for value in step['q'])

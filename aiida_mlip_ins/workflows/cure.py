@@ -161,15 +161,25 @@ class CureWorkChain(Composition):
     def inspect_phonons(self) -> ExitCode | None:
         """Take the modes."""
         failure = self._failure(self.ctx.phonons, 'PHONONS')
-        if failure is None:
-            self.ctx.nodes[f'summary_{self._round}'] = self.ctx.phonons.outputs.summary
-            lowest = self._summary['min_frequency_per_cm']
-            self.report(f'{self.ctx.done[-1]}: lowest frequency {lowest:.1f} 1/cm')
-        return failure
+        if failure is not None:
+            return failure
+        outputs = self.ctx.phonons.outputs
+        self.ctx.nodes[f'summary_{self._round}'] = outputs.summary
+        self.ctx.soft = soft_mode(
+            outputs.force_constants,
+            self.inputs.phonons.parameters,
+            outputs.summary,
+            self.inputs.settings,
+            metadata={'call_link_label': f'mode_{self._round}'},
+        )
+        if self.ctx.soft:
+            self.ctx.nodes[f'mode_{self._round}'] = self.ctx.soft['mode']
+        self.report(f'{self.ctx.done[-1]}: lowest frequency {self._lowest:.1f} 1/cm')
+        return None
 
     def has_remedy(self) -> bool:
         """Whether there are imaginary modes, and something is left to be tried."""
-        return bool(self._summary['imaginary'] and self.ctx.remedies)
+        return bool(self._imaginary and self.ctx.remedies)
 
     def choose(self) -> None:
         """Take the next remedy."""
@@ -186,21 +196,17 @@ class CureWorkChain(Composition):
 
     def run_line(self) -> ToContext | None:
         """Compute energies along the softest mode."""
-        constants = self.ctx.phonons.outputs.force_constants
-        found, node = soft_mode.run_get_node(
-            constants,
-            self.inputs.phonons.parameters,
-            self.inputs.settings,
-            metadata={'call_link_label': f'mode_{self._round}'},
-        )
         self.ctx.line = None
-        if not node.is_finished_ok:
-            self._give_up(node)
+        if not self.ctx.soft:
+            most = self.inputs.settings['max_multiple']
+            self._give_up(
+                f'no mode that is periodic in {most} cells along each axis is imaginary: raise '
+                'max_multiple, or the supercell of the phonons is too small'
+            )
             return None
-        self.ctx.nodes[f'mode_{self._round}'] = found['mode']
         inputs = self.exposed_inputs(MacePhononsWorkChain, 'phonons')
         labeller = {**inputs['evaluate'], 'code': inputs['code'], 'model': self.inputs.model}
-        labeller['frames'] = found['frames']
+        labeller['frames'] = self.ctx.soft['frames']
         return self._submit('line', MaceEvaluateCalculation, labeller, f'line_{self._round}')
 
     def inspect_line(self) -> ExitCode | None:
@@ -216,11 +222,11 @@ class CureWorkChain(Composition):
             metadata={'call_link_label': f'well_{self._round}'},
         )
         if not node.is_finished_ok:
-            self._give_up(node)
+            self._give_up(cause_of(node))
             return None
         self.ctx.nodes[f'well_{self._round}'] = found['well']
         self.ctx.structure = found['structure']
-        multiples = self.ctx.nodes[f'mode_{self._round}']['multiples']
+        multiples = self.ctx.soft['mode']['multiples']
         self.ctx.supercell = shared_out(self.ctx.supercell, multiples)
         self.ctx.multiples = [
             before * more for before, more in zip(self.ctx.multiples, multiples, strict=True)
@@ -276,7 +282,7 @@ class CureWorkChain(Composition):
 
     def has_spectrum(self) -> bool:
         """Whether there is a spectrum to be simulated, and a crystal that has one."""
-        return 'ins' in self.inputs and not self._summary['imaginary']
+        return 'ins' in self.inputs and not self._imaginary
 
     def run_ins(self) -> ToContext:
         """Simulate the spectrum."""
@@ -293,12 +299,10 @@ class CureWorkChain(Composition):
 
     def results(self) -> ExitCode | None:
         """End with an error if imaginary modes are left."""
-        if not self._summary['imaginary']:
+        if not self._imaginary:
             return None
         cause = self.ctx.failure or f'nothing more is allowed after {", ".join(self.ctx.done[1:])}'
-        return self.exit_codes.ERROR_NOT_CURED.format(
-            lowest=self._summary['min_frequency_per_cm'], cause=cause
-        )
+        return self.exit_codes.ERROR_NOT_CURED.format(lowest=self._lowest, cause=cause)
 
     @property
     def _round(self) -> int:
@@ -306,16 +310,22 @@ class CureWorkChain(Composition):
         return len(self.ctx.done) - 1
 
     @property
-    def _summary(self) -> dict[str, Any]:
-        """What the last phonons say of the modes."""
-        found: dict[str, Any] = self.ctx.phonons.outputs.summary.get_dict()
-        return found
+    def _imaginary(self) -> bool:
+        """Whether there are imaginary modes, on the mesh or at points of high symmetry."""
+        return bool(self.ctx.phonons.outputs.summary['imaginary'] or self.ctx.soft)
 
-    def _give_up(self, node: orm.ProcessNode) -> None:
+    @property
+    def _lowest(self) -> float:
+        """Lowest frequency of these, 1/cm."""
+        found = [self.ctx.phonons.outputs.summary['min_frequency_per_cm']]
+        if self.ctx.soft:
+            found.append(self.ctx.soft['mode']['frequency_per_cm'])
+        return float(min(found))
+
+    def _give_up(self, cause: str) -> None:
         """Note why no mode can be followed; other remedies may still be tried."""
-        self.ctx.failure = cause_of(node)
-        self.report(self.ctx.failure)
-        self.ctx.nodes.pop(f'mode_{self._round}', None)
+        self.ctx.failure = cause
+        self.report(cause)
         self.ctx.done.pop()
         self.ctx.changed = False
         self.ctx.remedies = [remedy for remedy in self.ctx.remedies if remedy != 'follow']

@@ -62,7 +62,7 @@ def chain(onsite: float, spring: float, multiples: int = 4) -> phonons.Phonon:
 
 def test_the_chain_that_folds_in_two():
     """Soft where neighbours move against each other: at q = 1/2, in two cells."""
-    found = cure.softest_mode(chain(onsite=1.0, spring=-1.0), 2, 1.0)
+    found = cure.softest_mode(chain(onsite=1.0, spring=-1.0), 2, 1.0, True)
     assert found.q == [0.5, 0.0, 0.0]
     assert found.multiples == [2, 1, 1]
     # m w^2 = 1 - 4 = -3 eV/angstrom^2; 521.47 1/cm for 1 eV/angstrom^2 and 1 u.
@@ -78,8 +78,20 @@ def test_the_chain_that_folds_in_two():
 
 
 def test_modes_that_need_larger_cells_are_not_found_in_small_ones():
-    assert cure.softest_mode(chain(onsite=1.0, spring=-1.0), 1, 1.0) is None
-    assert cure.softest_mode(chain(onsite=1.0, spring=1.0), 2, 1.0) is None
+    assert cure.softest_mode(chain(onsite=1.0, spring=-1.0), 1, 1.0, True) is None
+    assert cure.softest_mode(chain(onsite=1.0, spring=1.0), 2, 1.0, True) is None
+
+
+def test_modes_between_those_of_the_supercell_are_interpolated() -> None:
+    """In three cells the border is no exact point; what is found there has to be asked for."""
+    row = chain(onsite=1.0, spring=-1.0, multiples=3)
+    assert cure.softest_mode(row, 2, 1.0, True) is None
+    found = cure.softest_mode(row, 2, 1.0, False)
+    assert found.q == [0.5, 0.0, 0.0]
+    third = cure.softest_mode(row, 3, 1.0, True)
+    # m w^2 = 1 - 2 (1 - cos(2 pi / 3)) = -2
+    assert third.frequency == pytest.approx(-521.47 * np.sqrt(2), rel=1e-4)
+    assert third.multiples == [3, 1, 1]
 
 
 def two_atoms(strength: float) -> phonons.Phonon:
@@ -92,13 +104,13 @@ def two_atoms(strength: float) -> phonons.Phonon:
 
 
 def test_a_mode_at_gamma_and_no_translation():
-    found = cure.softest_mode(two_atoms(-0.5), 2, 1.0)
+    found = cure.softest_mode(two_atoms(-0.5), 2, 1.0, True)
     assert found.q == [0.0, 0.0, 0.0]
     assert found.multiples == [1, 1, 1]
     frames = cure.along(two_atoms(-0.5), found, [0.1, 0.3])
     moves = frames[-1].positions - frames[2].positions
     assert moves.sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-9)
-    assert cure.softest_mode(two_atoms(0.5), 2, 1.0) is None
+    assert cure.softest_mode(two_atoms(0.5), 2, 1.0, True) is None
 
 
 def test_a_larger_cell_needs_fewer_multiples():

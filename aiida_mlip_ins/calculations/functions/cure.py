@@ -20,24 +20,31 @@ from aiida_mlip_ins.science.settings import build
 
 @calcfunction
 def soft_mode(
-    force_constants: ForceConstantsData, parameters: orm.Dict, settings: orm.Dict
-) -> dict[str, orm.Data] | ExitCode:
-    """Find the softest mode of a small supercell, and the frames along it.
+    force_constants: ForceConstantsData,
+    parameters: orm.Dict,
+    summary: orm.Dict,
+    settings: orm.Dict,
+) -> dict[str, orm.Data]:
+    """Find the softest imaginary mode of a small supercell, and the frames along it.
+
+    A mesh may pass between soft points of high symmetry, so they are looked at by themselves, as
+    far as the supercell of the force constants has them exactly; if there is none, but imaginary
+    modes on the mesh, the others are looked at too.
 
     :param parameters: ``PhononSettings``, for what counts as imaginary.
+    :param summary: of the modes on the mesh.
     :param settings: ``CureSettings``.
-    :return: ``mode`` with ``q``, ``multiples``, ``band``, ``frequency_per_cm``; ``frames``.
+    :return: ``mode`` with ``q``, ``multiples``, ``band``, ``frequency_per_cm``; ``frames``; nothing
+        if there is no such mode.
     """
     phonon = phonopy_of(force_constants)
     chosen = _settings(settings)
     tolerance = build(PhononSettings, parameters.get_dict(), 'parameters').imaginary_tolerance
-    mode = cure.softest_mode(phonon, chosen.max_multiple, tolerance)
+    mode = cure.softest_mode(phonon, chosen.max_multiple, tolerance, exact=True)
+    if mode is None and summary['imaginary']:
+        mode = cure.softest_mode(phonon, chosen.max_multiple, tolerance, exact=False)
     if mode is None:
-        return ExitCode(
-            401,
-            f'no mode that is periodic in {chosen.max_multiple} cells along each axis is '
-            'imaginary; raise max_multiple, or the supercell of the phonons is too small',
-        )
+        return {}
     values = dataclasses.asdict(mode)
     values['frequency_per_cm'] = values.pop('frequency')
     frames = cure.along(phonon, mode, chosen.amplitudes)
@@ -84,20 +91,29 @@ def report_cure(remedies: orm.List, failure: orm.Str, **nodes: orm.Dict) -> orm.
 
     :param remedies: what was done in the end, ``given`` first.
     :param failure: why nothing more could be done; empty if there was no need.
-    :param nodes: for the number i of each: ``summary_i`` of its phonons, ``relaxed_i`` of its
-        relaxation, ``mode_i`` and ``well_i`` of the mode that was followed.
+    :param nodes: for the number i of each: ``summary_i`` of its phonons, ``mode_i`` for the soft
+        mode of these, if there is one, ``well_i`` of the mode before that was followed,
+        ``relaxed_i`` of its relaxation.
     :return: ``cured``; ``steps`` with the numbers of each; ``sentences``.
     """
+    found = {name: node.get_dict() for name, node in nodes.items()}
     steps: list[dict[str, Any]] = []
     for index, remedy in enumerate(remedies.get_list()):
-        step: dict[str, Any] = {'remedy': remedy}
-        for kind, keys in TAKEN.items():
-            if f'{kind}_{index}' in nodes:
-                step |= _taken(nodes[f'{kind}_{index}'].get_dict(), keys)
-        if f'relaxed_{index}' in nodes:
-            row = nodes[f'relaxed_{index}']['pressures'][0]
-            step |= {name: row[name] for name in RELAXED}
-        step['n_atoms'] = step['n_modes'] // 3
+        summary = found[f'summary_{index}']
+        step: dict[str, Any] = {'remedy': remedy, 'n_atoms': summary['n_modes'] // 3}
+        step |= {key: summary[key] for key in SUMMARY}
+        soft = found.get(f'mode_{index}')
+        if soft is not None:
+            step['imaginary'] = True
+            if soft['frequency_per_cm'] < step['min_frequency_per_cm']:
+                step['min_frequency_per_cm'] = soft['frequency_per_cm']
+                step['min_frequency_q'] = soft['q']
+        if f'well_{index}' in found:
+            before = found[f'mode_{index - 1}']
+            step |= {key: before[key] for key in MODE}
+            step |= {key: found[f'well_{index}'][key] for key in WELL}
+        if f'relaxed_{index}' in found:
+            step |= {key: found[f'relaxed_{index}']['pressures'][0][key] for key in RELAXED}
         steps.append(step)
     sentences = [cure.describe(step) for step in steps]
     if failure.value:
@@ -105,22 +121,16 @@ def report_cure(remedies: orm.List, failure: orm.Str, **nodes: orm.Dict) -> orm.
     return orm.Dict({'cured': not steps[-1]['imaginary'], 'steps': steps, 'sentences': sentences})
 
 
-TAKEN = {
-    'summary': (
-        'min_frequency_per_cm', 'min_frequency_q', 'imaginary', 'imaginary_share',
-        'supercell_matrix', 'n_modes',
-    ),
-    'mode': ('q', 'multiples', 'frequency_per_cm'),
-    'well': ('amplitude_angstrom', 'depth_mev_per_atom'),
-}  # fmt: skip
+SUMMARY = (
+    'min_frequency_per_cm', 'min_frequency_q', 'imaginary', 'imaginary_share', 'supercell_matrix'
+)  # fmt: skip
+MODE = ('q', 'multiples', 'frequency_per_cm')
+WELL = ('amplitude_angstrom', 'depth_mev_per_atom')
 RELAXED = (
     'spacegroup', 'enthalpy_ev', 'volume_angstrom3', 'max_force_ev_per_angstrom',
     'stress_residual_gpa',
 )  # fmt: skip
-
-
-def _taken(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: values[key] for key in keys}
+"""What the report takes over of each node."""
 
 
 def _settings(settings: orm.Dict) -> cure.CureSettings:
