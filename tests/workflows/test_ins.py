@@ -258,11 +258,10 @@ def test_a_mesh_that_was_converged_to_comes_from_the_cache(engine_code):
 
     def run(**overrides):
         parameters = {'energy_max': 1000.0, 'bin_width': 4.0, 'max_order': 1}
-        made = InsWorkChain.get_builder_from_protocol(
+        return InsWorkChain.get_builder_from_protocol(
             engine_code, constants, 0.0,
             overrides={'q_spacing': 100.0, 'parameters': parameters, **overrides},
         )  # fmt: skip
-        return made
 
     with enable_caching():
         search = {'tolerance': 2.0, 'max_doublings': 1, 'max_halvings': 1}
