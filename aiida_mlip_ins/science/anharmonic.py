@@ -268,8 +268,7 @@ def _pairs(tensors: np.ndarray) -> np.ndarray:
 
 def _middles(grid: Grid) -> FloatArray:
     """Return the energies (n,; 1/cm) in the middle of the steps of a grid."""
-    found: FloatArray = grid.step * (np.arange(grid.size) + 0.5)
-    return found
+    return np.asarray(grid.step * (np.arange(grid.size) + 0.5), dtype=np.float64)
 
 
 def _settled(times: FloatArray, equilibration: float) -> np.ndarray:
