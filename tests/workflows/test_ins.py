@@ -256,7 +256,7 @@ def test_a_new_resolution_recomputes_the_broadening_alone(engine_code):
 def test_a_mesh_that_was_converged_to_comes_from_the_cache(engine_code):
     constants = spring_force_constants().store()
 
-    def run(**overrides):
+    def builder(**overrides):
         parameters = {'energy_max': 1000.0, 'bin_width': 4.0, 'max_order': 1}
         return InsWorkChain.get_builder_from_protocol(
             engine_code, constants, 0.0,
@@ -264,12 +264,12 @@ def test_a_mesh_that_was_converged_to_comes_from_the_cache(engine_code):
         )  # fmt: skip
 
     with enable_caching():
-        search = {'tolerance': 2.0, 'max_doublings': 1, 'max_halvings': 1}
-        first, node = run_get_node(run(convergence=search))
+        search = {'tolerance': 10.0, 'max_doublings': 1, 'max_halvings': 1}
+        first, node = run_get_node(builder(convergence=search))
         assert node.is_finished_ok, node.exit_message
         found = first['parameters']
         assert (found['mesh'], found['bin_width']) == ([2, 2, 2], 2.0)
-        made = run()
+        made = builder()
         made.ins.parameters = found
         second, node = run_get_node(made)
     jobs = [child for child in node.called if isinstance(child, orm.CalcJobNode)]
