@@ -8,7 +8,8 @@
 # PYTHON=...    the Python (3.11 or newer) to build the environments with
 # PIP=1         use plain pip even where uv is available
 # ARGS=...      further words for aiida-mlip-ins demo or pytest
-# WORKERS=2     tests run in so many processes side by side
+# WORKERS=2     tests run in so many processes side by side, a file in one, in the given order:
+#               by default xdist begins with the files of most tests and ends with the longest one
 SHELL := /bin/bash
 PYTHON ?= python3
 WORKERS ?= 2
@@ -35,7 +36,7 @@ demo: all
 	@$(RUN) AIIDA_PATH="$(CURDIR)/.demo" aiida-mlip-ins demo --new-profile demo $(ARGS)
 
 test: all
-	@$(RUN) python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(RUN) python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: aiida
 	@$(RUN) ruff check .
