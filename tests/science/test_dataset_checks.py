@@ -222,6 +222,8 @@ def test_leaks_between_splits(frames: list[Atoms], settings: DatasetCheckSetting
     found = by_name(copied, settings)['split_leaks']
     assert (found.verdict, found.value) == ('fail', 1.0)
     assert found.sentence.endswith(': 11')
+    del copied[9].info['split']  # as the frames of a relaxation: trained on all the same
+    assert by_name(copied, settings)['split_leaks'].value == 1.0
     for index in (10, 11):
         frames[index].info['trajectory'] = 'run-1'
     frames[14].info['trajectory'] = 'run-2'

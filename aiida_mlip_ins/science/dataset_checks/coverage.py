@@ -22,9 +22,13 @@ from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.science.units import GPA_PER_EV_PER_ANGSTROM3
 
 
+def _is_trained_on(frame: Atoms) -> bool:
+    """Whether a frame is of the split ``train``; one without a split, as a relaxation's, is."""
+    return bool(frame.info.get('split', 'train') == 'train')
+
+
 def _trained(frames: Sequence[Atoms]) -> list[Atoms]:
-    """Return the frames of the split ``train``, all of a dataset without splits."""
-    return [frame for frame in frames if frame.info.get('split', 'train') == 'train']
+    return [frame for frame in frames if _is_trained_on(frame)]
 
 
 def _alone(frame: Atoms) -> bool:
@@ -47,8 +51,7 @@ def _duplicates(apart: np.ndarray, settings: DatasetCheckSettings) -> Check:
 
 def _leaks(frames: Sequence[Atoms], apart: np.ndarray, settings: DatasetCheckSettings) -> Check:
     """Look for held-out frames that the training has seen, or the frames before and after them."""
-    splits = np.array([str(frame.info.get('split', '')) for frame in frames])
-    train = splits == 'train'
+    train = np.array([_is_trained_on(frame) for frame in frames])
     if not train.any() or train.all():
         return Check('split_leaks', None, 'frames', UNKNOWN, 'no frames are held out')
     seen = {f.info['trajectory'] for f, t in zip(frames, train, strict=True)
