@@ -105,7 +105,7 @@ def calibrate(error: Array, spread: Array) -> dict[str, Any]:
 
 def compare(
     reference: Labels, members: Sequence[Labels], n_atoms: NDArray[np.int64], splits: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, Array]]:
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return how a committee does on labelled frames, and its mean, spread and errors.
 
     :param reference: the true labels.
@@ -134,7 +134,7 @@ def compare(
             alone = np.concatenate([member[name][rows] for member in each])
             found['rms_error_of_members'] = _rms(alone[np.isfinite(alone)])
             table[split][name] = found
-    arrays: dict[str, Array] = {'frame': frame}
+    arrays: dict[str, NDArray[Any]] = {'frame': frame}
     for name in QUANTITIES:
         arrays[f'{name}_error'], arrays[f'{name}_spread'] = errors[name], spreads[name]
     for kind, labels in (('mean', mean), ('spread', spread)):

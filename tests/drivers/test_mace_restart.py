@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from aiida_mlip_ins.drivers import mace_failures, mace_restart
+from aiida_mlip_ins.drivers import mace_failures, mace_restart, mace_train
 from aiida_mlip_ins.drivers.common import DriverError, Job
 from aiida_mlip_ins.drivers.mace_child import state_name
 from aiida_mlip_ins.science.settings import build
@@ -148,6 +149,14 @@ def test_the_checkpoint_of_the_second_stage_is_the_last(tmp_path: Path) -> None:
 def test_ends_are_told_apart(output: str, status: int, killed: bool, kind: str) -> None:
     found = mace_failures.log_failures(output, [validation(None)], status, False, killed)
     assert next(found)[0] == kind
+
+
+@pytest.mark.parametrize(('wallclock', 'left'), [(600, 540.0), (36000, 35700.0), (None, math.inf)])
+def test_the_trainer_is_stopped_before_the_wall_time_ends(
+    tmp_path: Path, wallclock: int | None, left: float
+) -> None:
+    job = job_in(tmp_path, {}, wallclock_s=wallclock)
+    assert mace_train.deadline(job) - mace_train.STARTED == pytest.approx(left)
 
 
 @pytest.mark.engines

@@ -8,6 +8,8 @@ import pytest
 from aiida import orm
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
+from mace_nodes import toy_dataset, toy_model
+from pw_mocks import Submissions, finished
 from spectra_nodes import measured_node
 
 from aiida_mlip_ins.data.frames import DatasetData
@@ -15,6 +17,7 @@ from aiida_mlip_ins.workflows.compare import inputs_of_chain
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
 from aiida_mlip_ins.workflows.pipeline_checks import input_problems
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS
+from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
 PRESSURES = [0.0, 1.5]
 
@@ -105,6 +108,27 @@ def test_a_dataset_starts_at_the_training(arguments, dataset):
     assert process.needs_model()
     assert not process.needs_dft_cells()
     assert not process.has_pressure_to_check()
+
+
+def test_the_training_may_take_several_jobs(arguments, dataset):
+    arguments.update(dataset=dataset, pw_code=None, check=False)
+    arguments['overrides']['train'] = {'parameters': {'minimum_frames': 4}}
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    process.ctx.dataset = toy_dataset()
+    submissions = Submissions(process)
+    process.start_training()
+    ((training, inputs),) = submissions.calls
+    assert training is MaceTrainWorkChain
+    assert inputs['metadata']['call_link_label'] == 'training'
+    assert inputs['train']['parameters'].uuid == builder.train.parameters.uuid
+    outputs = {'model': toy_model(), 'history': orm.Dict({'attempts': []})}
+    for status, taken in ((420, False), (0, True)):
+        process.ctx.training = finished(MaceTrainWorkChain, outputs, status)
+        assert (process.inspect_training() is None) == taken
+        assert ('model' in process.ctx) == taken
+    assert set(process.outputs['training']) == {'model', 'history'}
 
 
 def test_a_failed_pressure_is_named_at_the_end(arguments, dataset):
