@@ -1,14 +1,16 @@
-"""n-hexane from its measured structure: frames, our own DFT, round by round.
+"""n-hexane from its measured structure to its measured spectrum: frames, DFT, potential, INS.
 
-    verdi run examples/hexane/run.py ../shared/data/hexane/geometry.in [--rounds 3]
+    verdi run examples/hexane/run.py ../shared/data/hexane/geometry.in \
+        --measured ../shared/data/hexane/hexane_tosca.dat [--rounds 3]
 
-Every number is in settings.yaml beside this file. Rounds that are labelled come from the cache of
-the profile, so an interrupted run goes on where it was; after each round the dataset is written to
-dataset.xyz, with which training starts: aiida-mlip-ins launch train --dataset.
+Every number is in settings.yaml beside this file. What is labelled or trained comes from the cache
+of the profile, so an interrupted run goes on where it was; after each round the dataset is written
+to dataset.xyz. Without --measured it ends with the frames.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,27 @@ import click
 import numpy as np
 import yaml
 from aiida import orm
-from aiida.engine import calcfunction, run_get_node
+from aiida.engine import ProcessBuilder, calcfunction, run_get_node
 
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
+from aiida_mlip_ins.calculations.functions.measured import read_measured_spectrum
 from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
+from aiida_mlip_ins.query.summary import finite, summary
+from aiida_mlip_ins.report.html import write_report
+from aiida_mlip_ins.report.spectra_page import write_spectra_report
 from aiida_mlip_ins.science.sampling import with_bond_lengths, with_rigid_molecules
+from aiida_mlip_ins.workflows.compare_spectra import CompareSpectraWorkChain
+from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
+from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
 FOLDER = Path('examples/hexane')
+Cells = dict[float, orm.StructureData]
+"""Crystals by pressure (GPa)."""
 
 
 @calcfunction
@@ -44,37 +57,128 @@ def compressed(structure: orm.StructureData, strain: orm.List) -> orm.StructureD
     return to_structure(with_rigid_molecules(strained, parent))
 
 
-def cells(file: str, settings: dict[str, Any]) -> dict[float, orm.StructureData]:
-    """Return what the frames are sampled around, by pressure (GPa)."""
-    crystal = to_structure(ase.io.read(file))
-    crystal.label = 'n-hexane'
-    start = with_dft_bonds(crystal, orm.Dict(settings['bond_lengths']))
-    guess = settings['guess']
-    return {0.0: start, guess['pressure']: compressed(start, orm.List(guess['strain']))}
-
-
-def label(
-    number: int, structures: dict[float, orm.StructureData], settings: dict[str, Any], code: str
-) -> DatasetData:
-    """Make the frames of a round and label them with pw.x."""
-    chosen = settings['rounds'][number]
-    frames = targeted_configurations(
-        settings=orm.Dict({**chosen['sampling'], 'splits': settings['splits']}),
-        seed=orm.Int(chosen['seed']),
-        pressures=orm.List(list(structures)),
-        **{f'pressure_{index}': node for index, node in enumerate(structures.values())},
-    )
-    reference = settings['reference']
-    builder = ReferenceWorkChain.get_builder_from_protocol(
-        code, frames, reference['protocol'], reference['overrides'], structure=structures[0.0]
-    )
+def ended(builder: ProcessBuilder, what: str) -> orm.WorkChainNode:
+    """Run a process and return its node, or stop with the reason why it failed."""
     _, node = run_get_node(builder)
-    click.echo(f'round {number}: {frames.n_frames} frames, {node.exit_message or "ended well"}')
-    return node.outputs.dataset
+    if not node.is_finished_ok:
+        raise click.ClickException(f'{what} <{node.pk}>: {node.exit_message or node.exception}')
+    return node
+
+
+class Study:
+    """The steps, each on what the ones before it made."""
+
+    def __init__(self, geometry: str, settings: dict[str, Any], pw: str, engines: str) -> None:
+        self.settings, self.pw, self.engines = settings, pw, engines
+        crystal = to_structure(ase.io.read(geometry))
+        crystal.label = 'n-hexane'
+        self.crystal = with_dft_bonds(crystal, orm.Dict(settings['bond_lengths']))
+        self.rounds: dict[str, DatasetData] = {}
+
+    @property
+    def dataset(self) -> DatasetData:
+        """All frames so far."""
+        return join_datasets(**self.rounds)
+
+    def guessed_cells(self) -> Cells:
+        """Return what stands for the crystal under pressure before there is a potential."""
+        guess = self.settings['guess']
+        strained = compressed(self.crystal, orm.List(guess['strain']))
+        return {0.0: self.crystal, guess['pressure']: strained}
+
+    def relaxed_cells(self) -> Cells:
+        """Train on the frames so far and return the crystal as that potential relaxes it."""
+        training = MaceTrainWorkChain.get_builder_from_protocol(
+            self.engines,
+            self.dataset,
+            protocol=self.settings['protocol'],
+            overrides=self.settings['interim'],
+        )
+        model = ended(training, 'training').outputs.model
+        pressures = self.settings['pressures']
+        scan = MacePressureScanWorkChain.get_builder_from_protocol(
+            self.engines, self.crystal, model, pressures, self.settings['protocol']
+        )
+        node = ended(scan, 'relaxation')
+        for row in node.outputs.results['pressures']:
+            click.echo(f'{row["pressure_gpa"]:5.2f} GPa: {row["volume_angstrom3"]:.2f} angstrom^3')
+        cells = node.outputs.structures
+        return {value: cells[f'pressure_{index}'] for index, value in enumerate(pressures)}
+
+    def label(self, number: int) -> None:
+        """Make the frames of a round and label them with pw.x."""
+        chosen = self.settings['rounds'][number]
+        cells = self.relaxed_cells() if chosen['cells'] == 'relaxed' else self.guessed_cells()
+        frames = targeted_configurations(
+            settings=orm.Dict({**chosen['sampling'], 'splits': self.settings['splits']}),
+            seed=orm.Int(chosen['seed']),
+            pressures=orm.List(list(cells)),
+            **{f'pressure_{index}': node for index, node in enumerate(cells.values())},
+        )
+        reference = self.settings['reference']
+        builder = ReferenceWorkChain.get_builder_from_protocol(
+            self.pw, frames, reference['protocol'], reference['overrides'], structure=self.crystal
+        )
+        _, node = run_get_node(builder)
+        click.echo(f'round {number}: {frames.n_frames} frames, {node.exit_message or "ended well"}')
+        self.rounds[f'round_{number}'] = node.outputs.dataset
+
+    def spectra(self, measured: orm.Data) -> orm.WorkChainNode:
+        """Train on all frames; pressures, phonons, spectra with the potential."""
+        builder = HighPressureInsWorkChain.get_builder_from_protocol(
+            self.crystal,
+            self.settings['pressures'],
+            self.engines,
+            protocol=self.settings['protocol'],
+            overrides=self.settings['chain'],
+            dataset=self.dataset,
+            measured={0.0: measured},
+            check=False,
+        )
+        return ended(builder, 'chain')
+
+    def comparison(self, measured: orm.Data, chain: orm.WorkChainNode) -> orm.WorkChainNode:
+        """Compare the spectra with the measured one, per window."""
+        pressures = self.settings['pressures']
+        computed = {f'mace_{index}': index for index in range(len(pressures))}
+        spectra = chain.outputs.spectra
+        builder = CompareSpectraWorkChain.get_builder_from_protocol(
+            {'measured': measured, **{n: spectra[f'pressure_{i}'] for n, i in computed.items()}},
+            roles=dict.fromkeys(computed, 'mace'),
+            pressures={'measured': 0.0, **{n: pressures[i] for n, i in computed.items()}},
+            windows=self.settings['windows'],
+            overrides=self.settings['comparison'],
+        )
+        return ended(builder, 'comparison')
+
+
+def write_results(
+    folder: Path, chain: orm.WorkChainNode, comparison: orm.WorkChainNode, pressures: list[float]
+) -> None:
+    """Write the numbers as summary.json, and per pressure the spectrum, all its rows summed."""
+    numbers = finite(summary(chain))
+    numbers['measured'] = comparison.outputs.metrics.get_dict()
+    numbers['verdict'] = comparison.outputs.verdict.get_dict()
+    (folder / 'summary.json').write_text(json.dumps(finite(numbers), indent=1, ensure_ascii=False))
+    for index, pressure in enumerate(pressures):
+        spectrum: InsSpectrumData = chain.outputs.spectra[f'pressure_{index}']
+        np.savetxt(
+            folder / f'spectrum_{pressure:.2f}GPa.csv',
+            np.column_stack([spectrum.energy, spectrum.total()]),
+            fmt=('%.2f', '%.6e'),
+            delimiter=',',
+            header='energy_per_cm,intensity',
+            comments='',
+        )
 
 
 @click.command()
 @click.argument('geometry', type=click.Path(exists=True, dir_okay=False))
+@click.option(
+    '--measured',
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='Measured spectrum; without it the frames are all.',
+)
 @click.option(
     '--folder',
     default=FOLDER,
@@ -83,17 +187,29 @@ def label(
     help='With settings.yaml; the results go there.',
 )
 @click.option('--rounds', type=int, help='Only so many.')
-@click.option('--code', default='pw@localhost', show_default=True)
-def main(geometry: str, folder: Path, rounds: int | None, code: str) -> None:
-    """Label the rounds of settings.yaml, writing what there is after each."""
+@click.option('--pw', default='pw@localhost', show_default=True)
+@click.option('--engines', default='mlip-ins-engines@localhost', show_default=True)
+def main(
+    geometry: str, measured: Path | None, folder: Path, rounds: int | None, pw: str, engines: str
+) -> None:
+    """Label the rounds of settings.yaml, train, and compare with the measured spectrum."""
     settings = yaml.safe_load((folder / 'settings.yaml').read_text())
-    structures = cells(geometry, settings)
-    done: dict[str, DatasetData] = {}
+    study = Study(geometry, settings, pw, engines)
     for number in range(len(settings['rounds']))[:rounds]:
-        done[f'round_{number}'] = label(number, structures, settings, code)
-        dataset = join_datasets(**done)
+        study.label(number)
+        dataset = study.dataset
         (folder / 'dataset.xyz').write_text(dataset.get_content())
         click.echo(f'dataset.xyz: {dataset.n_frames} frames, DatasetData<{dataset.pk}>')
+    if measured is None:
+        return
+    spectrum = read_measured_spectrum(orm.SinglefileData(measured.resolve()), orm.Dict({}))
+    chain = study.spectra(spectrum)
+    comparison = study.comparison(spectrum, chain)
+    write_results(folder, chain, comparison, settings['pressures'])
+    for sentence in comparison.outputs.verdict['sentences']:
+        click.echo(sentence)
+    click.echo(write_report(chain, folder / 'report'))
+    click.echo(write_spectra_report(comparison, folder / 'report' / 'measured'))
 
 
 if __name__ == '__main__':

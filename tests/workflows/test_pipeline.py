@@ -56,10 +56,21 @@ def test_every_protocol_makes_inputs_that_are_accepted(arguments, protocol):
     assert process.inputs.train.parameters['seed'] == builder.train.parameters['seed']
 
 
-def test_the_check_runs_one_pw_at_a_time_beside_the_training(arguments):
+def test_the_check_runs_one_pw_at_a_time_beside_the_training(arguments, brucite_structure):
     builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
-    assert builder.pw_phonons.reference.max_concurrent.value == 1
     assert builder.reference.max_concurrent.value == 2
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    cells = {'pressure_0': brucite_structure, 'pressure_1': brucite_structure}
+    process.ctx.pw_scan = SimpleNamespace(outputs=SimpleNamespace(structures=cells))
+    submissions = Submissions(process)
+    training = orm.WorkChainNode().store()
+    process.ctx.training_pk = training.pk
+    for state, lanes in (('running', 1), ('finished', 2)):
+        training.set_process_state(state)
+        process.run_pw_phonons()
+        _, inputs = submissions.calls[-1]
+        assert inputs['reference']['max_concurrent'].value == lanes
 
 
 def test_everything_wrong_is_said_at_once(arguments):
