@@ -172,7 +172,13 @@ class HighPressureInsWorkChain(Composition):
         key = pressure_key(self.ctx.checked)
         inputs = self.exposed_inputs(PwPhononsWorkChain, 'pw_phonons')
         inputs['structure'] = self.ctx.pw_scan.outputs.structures[key]
+        if not self._is_training():
+            inputs['reference']['max_concurrent'] = self.inputs.max_concurrent
         return self._submit('pw_phonons', PwPhononsWorkChain, inputs, f'pw_phonons_{key}')
+
+    def _is_training(self) -> bool:
+        """Whether the training runs, which leaves the DFT check only its part of the machine."""
+        return 'training_pk' in self.ctx and not orm.load_node(self.ctx.training_pk).is_terminated
 
     def inspect_pw_phonons(self) -> None:
         """Take DFT's modes; the chain can go on without them."""

@@ -31,7 +31,8 @@ def define_inputs(spec: ProcessSpec) -> None:
     spec.input(
         'max_concurrent',
         valid_type=orm.Int,
-        help='Number of pressures worked on side by side after the training.',
+        help='Number of pressures, or of frames of the DFT check, worked on side by side when no '
+        'training runs.',
     )
     spec.input(
         'dataset',
