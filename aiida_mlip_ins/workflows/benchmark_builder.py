@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,13 +53,12 @@ def get_builder(
     links = {name: given.pop(name) for name in LINKS if name in given}
     numbers = load_protocol('benchmark', protocol, given)
     node, found = load_engine_code(code)
-    if node is None:
-        raise ValueError('\n'.join(found))
     builder = cls.get_builder()
     builder.crystals = dict(crystals)
     builder.models = dict(models)
     builder.pressures = orm.List([float(pressure) for pressure in pressures])
-    builder.code = node
+    if not found:
+        builder.code = node
     builder.protocol = orm.Str(protocol or 'balanced')
     builder.overrides = orm.Dict(links)
     builder.options = orm.Dict(merge(numbers['options'], options or {}))
@@ -72,10 +72,11 @@ def get_builder(
     said = {label: _said(item) for label, item in labelled.items()}
     chosen = {name: [list(window) for window in own] for name, own in (windows or {}).items()}
     by_crystal, wrong = entries_by_crystal(nodes, {'references': said}, list(crystals))
-    if not wrong:
+    # what is wrong is listed below, with all else
+    with contextlib.suppress(ValueError):
         simulated = simulated_range(protocol, links)
         for name, entries in by_crystal.items():
-            if entries and name not in chosen:
+            if entries and name not in chosen and not wrong:
                 chosen[name] = default_windows(entries, simulated)
     builder.about = orm.Dict({'references': said, 'windows': chosen})
     found += benchmark_problems(builder._inputs(prune=True))

@@ -67,7 +67,7 @@ def benchmark_problems(inputs: Mapping[str, Any]) -> list[str]:
     if simulated is not None:
         found += _windows(by_crystal, about.get('windows', {}), simulated)
     found += _elements(crystals, models)
-    if not found:
+    if not found and 'code' in inputs:
         for name, structure in crystals.items():
             found += [f'{name}: {line}' for line in _links(structure, inputs)]
     return list(dict.fromkeys(found))
