@@ -60,7 +60,9 @@ def settings(tmp_path, pseudo_family):
 
 def test_the_molecule_is_what_it_says(example):
     atoms = example.boxed()
-    assert atoms.symbols.formula.reduce()[0].format('hill') == example.read('settings.yaml')['formula']
+    assert (
+        atoms.symbols.formula.reduce()[0].format('hill') == example.read('settings.yaml')['formula']
+    )
     distances = atoms.get_all_distances(mic=True)
     iodine = [i for i, symbol in enumerate(atoms.symbols) if symbol == 'I']
     bonded = [sorted(distances[i])[1] for i in iodine]

@@ -20,10 +20,22 @@ def _spectra(name: str, what: str) -> Any:
 
 @click.command('benchmark')
 @click.argument('file', metavar='[FILE]', type=options.EXISTING_FILE, required=False)
-@click.option('-c', '--crystal', 'crystals', type=options.Named(), multiple=True,
-              help='Crystal; the name is that of the file unless given.')
-@click.option('-m', '--model', 'models', type=options.Named(), multiple=True,
-              help='Potential, a node or a model file.')
+@click.option(
+    '-c',
+    '--crystal',
+    'crystals',
+    type=options.Named(),
+    multiple=True,
+    help='Crystal; the name is that of the file unless given.',
+)
+@click.option(
+    '-m',
+    '--model',
+    'models',
+    type=options.Named(),
+    multiple=True,
+    help='Potential, a node or a model file.',
+)
 @options.PRESSURES
 @_spectra('--measured', 'Measured spectrum')
 @_spectra('--dft', 'DFT spectrum')

@@ -15,10 +15,17 @@ SHOWN = 8
 @options.PROFILE
 @options.PROCESS
 @click.argument('file', metavar='FILE', type=click.Path(dir_okay=False, path_type=Path))
-@click.option('--trim', is_flag=True,
-              help='Leave out raw files of jobs, and replace paths and names of hosts.')
-@click.option('--without', metavar='NODE', multiple=True,
-              help=f'Leave out the files of this node too ({options.NODE}).')
+@click.option(
+    '--trim',
+    is_flag=True,
+    help='Leave out raw files of jobs, and replace paths and names of hosts.',
+)
+@click.option(
+    '--without',
+    metavar='NODE',
+    multiple=True,
+    help=f'Leave out the files of this node too ({options.NODE}).',
+)
 @click.option('--max-mb', type=float, help='Fail if the archive is larger than so many MB.')
 @click.option('--force', is_flag=True, help='Replace FILE if it is there.')
 def export(

@@ -63,12 +63,9 @@ def benchmark(
         inputs,
         BenchmarkWorkChain.get_builder_from_protocol,
         crystals={
-            name: inputs.structure(text, require_hydrogen=True)
-            for name, text in structures.items()
+            name: inputs.structure(text, require_hydrogen=True) for name, text in structures.items()
         },
-        models={
-            name: inputs.model_or_file(f'model {name}', text) for name, text in files.items()
-        },
+        models={name: inputs.model_or_file(f'model {name}', text) for name, text in files.items()},
         pressures=inputs.pressures(pressures or [content.get('pressures', [])]),
         code=inputs.code('engine_code', engine_code),
         references=references,

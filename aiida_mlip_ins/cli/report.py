@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 @click.command('report')
 @options.PROFILE
 @click.argument('process', metavar='[PROCESS]', required=False)
-@click.option('--archive', type=options.EXISTING_FILE,
-              help='AiiDA archive to read it from, in place of a profile.')
+@click.option(
+    '--archive',
+    type=options.EXISTING_FILE,
+    help='AiiDA archive to read it from, in place of a profile.',
+)
 @options.output('report')
-def report(
-    profile: str | None, process: str | None, archive: Path | None, output: Path
-) -> None:
+def report(profile: str | None, process: str | None, archive: Path | None, output: Path) -> None:
     """Write the report of PROCESS (its PK or UUID): HTML, PNG figures, numbers as JSON, spectra.
 
     It works on the whole chain and on each of its links, on a comparison of spectra, on a

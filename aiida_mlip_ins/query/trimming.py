@@ -171,9 +171,7 @@ def write_archive(
         or one that it called has not ended.
     """
     dropped = {node.pk for node in without if node.pk is not None}
-    trimming = Trimming(
-        (raw_files() if trim else set()) | dropped, of_profile() if trim else None
-    )
+    trimming = Trimming((raw_files() if trim else set()) | dropped, of_profile() if trim else None)
     create_archive(
         [run], path, archive_format=_Format(trimming), overwrite=overwrite, compression=9,
         backend=get_manager().get_profile_storage(),

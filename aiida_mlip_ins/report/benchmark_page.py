@@ -44,7 +44,7 @@ COLUMNS = {
 
 
 def write_benchmark_report(node: orm.ProcessNode, folder: Path | str) -> tuple[Path, str]:
-    """Write ``report.html``, ``benchmark.png`` and ``table.txt``, ``.csv``, ``.json`` into a folder.
+    """Write ``report.html``, ``benchmark.png``, ``table.txt``, ``.csv``, ``.json`` into a folder.
 
     :param node: a `BenchmarkWorkChain`, finished or not.
     :param folder: made if it is not there; files of an earlier report are replaced.

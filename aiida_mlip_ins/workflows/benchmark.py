@@ -22,7 +22,12 @@ from aiida_mlip_ins.science.benchmark import FAILED, RUN, best_models
 from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.workflows.benchmark_builder import get_builder
 from aiida_mlip_ins.workflows.benchmark_checks import validate
-from aiida_mlip_ins.workflows.benchmark_inputs import LINKS, MACE_LINKS, entries_by_crystal
+from aiida_mlip_ins.workflows.benchmark_inputs import (
+    LINKS,
+    MACE_LINKS,
+    beside,
+    entries_by_crystal,
+)
 from aiida_mlip_ins.workflows.compare_spectra import CompareSpectraWorkChain
 from aiida_mlip_ins.workflows.composition import Composition, cause_of, set_link_label
 from aiida_mlip_ins.workflows.lanes import outputs_in
@@ -94,7 +99,7 @@ class BenchmarkWorkChain(Composition):
         spec.output_namespace('spectra', valid_type=InsSpectrumData, dynamic=True, required=False,
                               help='`CRYSTAL.MODEL.pressure_i`: spectrum with resolution (1/cm).')
         spec.output_namespace('agreement', valid_type=orm.Dict, dynamic=True, required=False,
-                              help='`CRYSTAL.MODEL.ROLE`: all metrics against the reference (1/cm).')
+                              help='`CRYSTAL.MODEL.ROLE`: metrics against the reference (1/cm).')
         spec.exit_code(405, 'ERROR_SOME_CELLS_FAILED',
                        message='The table is there, but with gaps: {cause}')
         # fmt: on
@@ -206,7 +211,7 @@ class BenchmarkWorkChain(Composition):
 
     def run_comparisons(self) -> ToContext:
         """Compare spectra with the references of each role, where both are there."""
-        about = self.inputs.about.get_dict()
+        about, overrides = self.inputs.about.get_dict(), self.inputs.overrides.get_dict()
         references = dict(self.inputs.get('references') or {})
         by_crystal, _ = entries_by_crystal(references, about, list(self.inputs.crystals))
         self.ctx.compared = []
@@ -214,25 +219,18 @@ class BenchmarkWorkChain(Composition):
         for crystal, model in self.ctx.batch:
             chain = self.ctx.get(f'{crystal}_with_{model}')
             spectra = {} if chain is None else dict(outputs_in(chain, 'spectra'))
-            roles = sorted({entry.role for entry in by_crystal[crystal]}) if spectra else []
-            for role in roles:
-                own = [entry for entry in by_crystal[crystal] if entry.role == role]
+            numbers = (self.inputs.protocol.value, overrides.get('compare_spectra'))
+            for role, entries in beside(by_crystal[crystal], spectra, *numbers).items():
                 label = f'{crystal}_with_{model}_against_{role}'
+                own = {f'reference_{entry.label}': entry for entry in entries}
                 try:
                     builder = CompareSpectraWorkChain.get_builder_from_protocol(
-                        spectra={
-                            **spectra,
-                            **{f'reference_{e.label}': references[e.label] for e in own},
-                        },
-                        roles={
-                            **dict.fromkeys(spectra, model),
-                            **{f'reference_{e.label}': role for e in own},
-                        },
-                        pressures={f'reference_{e.label}': e.pressure_gpa for e in own},
-                        reference=role,
-                        windows=about['windows'][crystal],
-                        protocol=self.inputs.protocol.value,
-                        overrides=self.inputs.overrides.get_dict().get('compare_spectra'),
+                        {**spectra, **{name: references[e.label] for name, e in own.items()}},
+                        {**dict.fromkeys(spectra, model), **dict.fromkeys(own, role)},
+                        {name: entry.pressure_gpa for name, entry in own.items()},
+                        role,
+                        about['windows'][crystal],
+                        *numbers,
                     )
                     inputs = builder._inputs(prune=True)
                     set_link_label(inputs, label)

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from aiida_mlip_ins.calculations.functions.spectra_set import Spectrum, entries_of
+from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.science.settings import nearest, unknown_keys
 from aiida_mlip_ins.science.spectra_set import Entry
 from aiida_mlip_ins.workflows.protocols import load_protocol
@@ -71,9 +74,29 @@ def entries_by_crystal(
     return by_crystal, found
 
 
-def simulated_range(
-    protocol: str | None, overrides: Mapping[str, Any]
-) -> tuple[float, float]:
+def beside(
+    entries: Sequence[Entry],
+    spectra: Mapping[str, InsSpectrumData],
+    protocol: str | None,
+    overrides: Mapping[str, Any] | None,
+) -> dict[str, list[Entry]]:
+    """Return by role the references that have a simulated spectrum at their pressure.
+
+    :param spectra: simulated ones.
+    :param protocol: of the comparison, whose tolerance decides what the same pressure is.
+    :param overrides: on top of it.
+    """
+    numbers = load_protocol('compare_spectra', protocol, overrides)
+    tolerance = numbers['parameters']['pressure_tolerance']
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        away = [abs(node.pressure_gpa - entry.pressure_gpa) for node in spectra.values()]
+        if min(away, default=np.inf) <= tolerance:
+            found.setdefault(entry.role, []).append(entry)
+    return found
+
+
+def simulated_range(protocol: str | None, overrides: Mapping[str, Any]) -> tuple[float, float]:
     """Return the lower and upper end (1/cm) of the spectra that the chain simulates.
 
     :raises ValueError: for an unknown protocol, or listing unknown keys.
@@ -82,9 +105,7 @@ def simulated_range(
     return float(numbers['energy_min']), float(numbers['energy_max'])
 
 
-def default_windows(
-    entries: Sequence[Entry], simulated: tuple[float, float]
-) -> list[list[float]]:
+def default_windows(entries: Sequence[Entry], simulated: tuple[float, float]) -> list[list[float]]:
     """Return the one window (1/cm) that all references and the simulation cover, if there is one.
 
     Bins of the simulation begin at its lower end, so an elastic line there is cut off with it.

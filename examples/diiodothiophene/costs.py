@@ -103,4 +103,3 @@ def estimates(
         exactly('spectra', pressures * quanta, f'{pressures:.0f} jobs'),
         exactly('molecular dynamics', job + dynamics, f'{counts["md_steps"]:.0f} steps'),
     ]  # fmt: skip
-

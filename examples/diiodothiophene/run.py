@@ -195,7 +195,9 @@ def cost(
     """Estimate what each stage costs for this crystal, on one core, from what was measured."""
     inputs = Inputs()
     structure = crystal(inputs, cif, hypothetical)
-    builder = build(inputs, structure, None, None, protocol, engine_code, pw_code, *[None] * 3, True)
+    builder = build(
+        inputs, structure, None, None, protocol, engine_code, pw_code, *[None] * 3, True
+    )
     if builder is None or structure is None:
         carry_out(inputs, None, False, True)
         return

@@ -50,7 +50,7 @@ def make_toy_hydride() -> list[ase.Atoms]:
 
 
 def labelled(symbols: str, cell: np.ndarray) -> list[ase.Atoms]:
-    """Return frames of two atoms in cells of about this size (angstrom), every other one rattled."""
+    """Return frames of two atoms in cells of about this size (angstrom), half of them rattled."""
     rng = np.random.default_rng(1)
     frames = []
     for index in range(22):

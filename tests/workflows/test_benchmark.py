@@ -107,7 +107,7 @@ def test_everything_wrong_is_said_at_once() -> None:
 def test_what_only_the_links_know_is_said_too() -> None:
     with pytest.raises(ValueError, match="unknown key 'x'"):
         builder(overrides={'mace_phonons': {'x': 1}})
-    with pytest.raises(ValueError, match="is for the plugin 'quantumespresso.pw'"):
+    with pytest.raises(ValueError, match=r"for the plugin 'quantumespresso\.pw'"):
         builder(code=code())
     with pytest.raises(ValueError, match='the window from 10 to 850 1/cm is not within'):
         builder(windows={'hydride': [[10.0, 850.0]]})
@@ -149,7 +149,9 @@ def chain(places: Any = PEAKS, status: int = 0, pressures: int = 2) -> orm.WorkC
         outputs[f'spectra.{key}'] = simulated_node(places, PRESSURES[index])
     node = finished(HighPressureInsWorkChain, outputs, status)
     for index in range(pressures):
-        phonons = finished(HighPressureInsWorkChain, caller=(node, f'mace_phonons_pressure_{index}'))
+        phonons = finished(
+            HighPressureInsWorkChain, caller=(node, f'mace_phonons_pressure_{index}')
+        )
         job = orm.CalcJobNode(process_type=MaceEvaluateCalculation.build_process_type())
         job.computer = code().computer
         job.set_options({'resources': {'num_machines': 1}})
@@ -194,9 +196,7 @@ def test_rows_of_models_that_work_and_one_that_does_not() -> None:
     assert not process.has_cells()
     process.make_table()
     code_ = process.results()
-    rows = {
-        (row['model'], row['pressure_gpa']): row for row in process.outputs['table']['rows']
-    }
+    rows = {(row['model'], row['pressure_gpa']): row for row in process.outputs['table']['rows']}
     assert code_ is None
     assert [row['status'] for row in rows.values()] == ['done', 'not relaxed', 'done', 'done']
     assert rows['bad', 1.5]['reason'] == 'its volume changed by 40 %'
@@ -301,7 +301,7 @@ def test_a_comparison_that_fails_loses_only_itself() -> None:
 @pytest.mark.engines
 @pytest.mark.slow
 def test_a_real_benchmark(engine_code: orm.InstalledCode) -> None:
-    """The toy hydride with its potential as a file, and one that lacks hydrogen, at one pressure."""
+    """The toy hydride with its potential as a file, and with one that lacks hydrogen."""
     made = builder(
         models={
             'file': orm.SinglefileData(FIXTURES / 'hydride' / 'model.model'),

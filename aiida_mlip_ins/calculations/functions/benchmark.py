@@ -77,9 +77,7 @@ def _cell(
         phonons={labels[name]: node.get_dict() for name, node in found('phonons').items()},
         spectra={labels[name] for name in found('spectra')},
         seconds=seconds,
-        agreement={
-            role: node.get_dict() for role, node in sorted(found('agreement').items())
-        },
+        agreement={role: node.get_dict() for role, node in sorted(found('agreement').items())},
         failures=said['failures'].get(crystal, {}).get(model, {}),
         unfit=said['unfit'].get(crystal, {}).get(model),
     )
