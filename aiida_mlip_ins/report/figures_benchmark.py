@@ -94,11 +94,11 @@ def _panel(
         if value is None:
             continue
         marker = markers[_window(line)] if key in OF_SPECTRA else 'o'
-        bad = key == 'min_frequency_per_cm' and line['imaginary']
+        colour = colours[line['pressure_gpa']]
+        imaginary = key == 'min_frequency_per_cm' and line['imaginary']
         axis.plot(
             value, models.index(line['model']) + places[line['pressure_gpa']], marker, ms=5.5,
-            color=colours[line['pressure_gpa']], mew=1.4,
-            mec=VERMILLION if bad else colours[line['pressure_gpa']],
+            color=colour, mew=1.4, mfc='none' if imaginary else colour,
         )  # fmt: skip
     if key in ('min_frequency_per_cm', 'volume_change_percent'):
         axis.axvline(0.0, color=GREY, lw=0.7)
@@ -125,6 +125,6 @@ def _gaps(axis: Axes, lines: Sequence[Mapping[str, Any]], models: list[str]) -> 
         else:
             text = '; '.join(f'{gpa(p)}: {found[p]}' for p in sorted(found))
         axis.text(
-            0.02, place, text, fontsize=7, color=VERMILLION, va='center',
+            0.02, place + 0.36, text, fontsize=7, color=VERMILLION, va='center',
             transform=axis.get_yaxis_transform(),
         )  # fmt: skip

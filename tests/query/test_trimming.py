@@ -9,6 +9,7 @@ import pytest
 from aiida import orm
 from aiida.common.links import LinkType
 from aiida.tools.archive.exceptions import ArchiveExportError, ExportValidationError
+from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSqlZip
 from pw_mocks import code
 
 from aiida_mlip_ins.query.redaction import Redaction, of_profile
@@ -49,8 +50,6 @@ def run(aiida_profile):
 
 def content_of(path):
     """Return by UUID attributes, extras and names of files of all nodes of an archive."""
-    from aiida.tools.archive import ArchiveFormatSqlZip
-
     with ArchiveFormatSqlZip().open(path, 'r') as reader:
         query = reader.querybuilder().append(
             orm.Node, project=['uuid', 'attributes', 'extras', 'repository_metadata']
