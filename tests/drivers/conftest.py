@@ -46,7 +46,7 @@ def make_toy_frames() -> list[ase.Atoms]:
 
 def make_toy_hydride() -> list[ase.Atoms]:
     """Return the same of a crystal with hydrogen, rock salt."""
-    return labelled('NiH', 1.9 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]))
+    return labelled('NiH', 2.25 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]))
 
 
 def labelled(symbols: str, cell: np.ndarray) -> list[ase.Atoms]:

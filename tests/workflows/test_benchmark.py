@@ -34,7 +34,7 @@ WINDOWS = {'hydride': [[50.0, 850.0]]}
 def hydride(symbols: str = 'NiH') -> orm.StructureData:
     """Return the toy crystal with hydrogen, rock salt."""
     places = [(0, 0, 0), (0.5, 0.5, 0.5)]
-    cell = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) * 1.87
+    cell = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) * 2.25
     return to_structure(ase.Atoms(symbols, scaled_positions=places, cell=cell, pbc=True))
 
 
@@ -202,7 +202,7 @@ def test_rows_of_models_that_work_and_one_that_does_not() -> None:
     assert rows['bad', 1.5]['reason'] == 'its volume changed by 40 %'
     good, bad = rows['good', 0.0], rows['bad', 0.0]
     assert good['cost_s']['forces'] == 8.0
-    assert good['volume_change_percent'] == pytest.approx(100 * (13.0 / (2 * 1.87**3) - 1))
+    assert good['volume_change_percent'] == pytest.approx(100 * (13.0 / (2 * 2.25**3) - 1))
     (found,) = good['agreement']
     assert (found['reference'], found['r_squared']) == ('experiment', pytest.approx(1, abs=1e-3))
     assert bad['agreement'][0]['peak_shift_per_cm'] == pytest.approx(15.0, abs=0.5)
@@ -301,11 +301,11 @@ def test_a_comparison_that_fails_loses_only_itself() -> None:
 @pytest.mark.engines
 @pytest.mark.slow
 def test_a_real_benchmark(engine_code: orm.InstalledCode) -> None:
-    """The toy hydride with its potential as a file, and with one that lacks hydrogen."""
+    """The toy hydride with its potential as a file, and with one whose node says too much."""
     made = builder(
         models={
             'file': orm.SinglefileData(FIXTURES / 'hydride' / 'model.model'),
-            'alloy': toy_model(),
+            'liar': model_of('Al', 'H', 'Ni'),
         },
         pressures=[0.0],
         code=engine_code,
@@ -320,9 +320,10 @@ def test_a_real_benchmark(engine_code: orm.InstalledCode) -> None:
         },
     )
     outputs, node = run_get_node(made)
-    assert node.is_finished_ok, node.exit_message
+    assert node.exit_status == 405
     rows = {row['model']: row for row in outputs['table']['rows']}
-    assert rows['alloy']['status'] == 'not applicable'
+    assert rows['liar']['status'] == 'failed'
+    assert 'not in the model' in rows['liar']['reason'] or 'H' in rows['liar']['reason']
     row = rows['file']
     assert row['status'] == 'done', row['reason']
     assert row['relaxed'] is True
