@@ -14,6 +14,8 @@ from aiida.manage.configuration.settings import AiiDAConfigDir
 
 COMMON = ('/', '/bin', '/usr/bin', '/usr/local/bin', '/tmp', '/home', '/opt')
 """Folders that say nothing of a machine."""
+LONG = 6
+"""Characters of a name of a host that does not turn up by chance."""
 LOCAL = ('localhost', '')
 
 
@@ -49,8 +51,18 @@ class Redaction:
         return content
 
     def found_in(self, content: bytes) -> list[str]:
-        """Return the paths and hosts that are still in some bytes."""
-        return [word for word in (*self.paths, *self.hosts) if word.encode() in content]
+        """Return the paths and hosts that are still in some bytes.
+
+        Short names are looked for in texts alone: numbers have them by chance.
+        """
+        found = [path for path in self.paths if path.encode() in content]
+        text = b'\0' not in content
+        return found + [
+            host
+            for host in self.hosts
+            if (text or len(host) >= LONG)
+            and re.search(rb'(?<![\w.-])' + re.escape(host.encode()) + rb'(?![\w-])', content)
+        ]
 
 
 def of_profile() -> Redaction:

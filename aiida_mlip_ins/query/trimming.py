@@ -191,7 +191,7 @@ def write_archive(
         largest=sorted(named, reverse=True),
         n_redacted=trimming.n_redacted,
         names=trimming.names,
-        remaining=remaining(path, trimming.redaction) if trimming.redaction is not None else [],
+        remaining=remaining(path, trimming) if trim else [],
     )
 
 
@@ -206,12 +206,13 @@ def raw_files() -> set[int]:
     return {*jobs.all(flat=True), *query.all(flat=True)}
 
 
-def remaining(path: Path, redaction: Redaction) -> list[str]:
-    """Return what of the redaction is still in the files of an archive, and whose names are."""
+def remaining(path: Path, trimming: Trimming) -> list[str]:
+    """Return what of the redaction is still in the files of an archive, and whose they are."""
     found = []
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            words = redaction.found_in(archive.read(name))
+            words = trimming.redaction.found_in(archive.read(name)) if trimming.redaction else []
             if words:
-                found.append(f'{name}: {", ".join(words)}')
+                whose = trimming.kept.get(name.removeprefix(f'{REPO_FOLDER}/'), name)
+                found.append(f'{whose}: {", ".join(words)}')
     return found

@@ -58,7 +58,8 @@ def benchmark(lines: Sequence[Mapping[str, Any]]) -> Figure:
                 # a fit with a background cannot be worse than the background alone
                 axis.set_xlim(-0.03, 1.03)
             elif key in ('wasserstein_per_cm', 'total_s'):
-                axis.set_xlim(left=0.0)
+                largest = max((line.get(key) or 0.0 for line in lines), default=0.0)
+                axis.set_xlim(0.0, 1.08 * largest or 1.0)
         handles = [
             Line2D([], [], marker='o', ls='', color=colours[p], label=gpa(p)) for p in pressures
         ]
@@ -125,6 +126,6 @@ def _gaps(axis: Axes, lines: Sequence[Mapping[str, Any]], models: list[str]) -> 
         else:
             text = '; '.join(f'{gpa(p)}: {found[p]}' for p in sorted(found))
         axis.text(
-            0.02, place + 0.36, text, fontsize=7, color=VERMILLION, va='center',
+            0.02, place + 0.32, text, fontsize=7, color=VERMILLION, va='center',
             transform=axis.get_yaxis_transform(),
         )  # fmt: skip
