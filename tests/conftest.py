@@ -29,7 +29,7 @@ pytest_plugins = 'aiida.tools.pytest_fixtures'
 
 TOP = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = TOP / '.envs'
-PSEUDO_ELEMENTS = ('H', 'He', 'Li', 'C', 'N', 'O', 'Mg', 'Si', 'S')
+PSEUDO_ELEMENTS = ('H', 'He', 'Li', 'C', 'N', 'O', 'Mg', 'Si', 'S', 'I')
 
 
 def _found(variable: str, *places: Path | str | None) -> Path | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import click
+from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import ProcessBuilder
 
@@ -12,8 +14,17 @@ from aiida_mlip_ins.cli.inputs import Inputs
 from aiida_mlip_ins.cli.nodes import Refusal
 
 
-def carry_out(inputs: Inputs, builder: ProcessBuilder | None, daemon: bool, check: bool) -> None:
-    """Run or submit a builder, or only check it; refuse it with everything that is wrong."""
+def carry_out(
+    inputs: Inputs,
+    builder: ProcessBuilder | None,
+    daemon: bool,
+    check: bool,
+    show: Callable[[orm.ProcessNode], None] | None = None,
+) -> None:
+    """Run or submit a builder, or only check it; refuse it with everything that is wrong.
+
+    :param show: called with a process that ran here, whether it ended well or not.
+    """
     if builder is not None and not inputs.problems:
         error = builder.process_class.spec().inputs.validate(builder._inputs(prune=True))
         if error is not None:
@@ -29,7 +40,7 @@ def carry_out(inputs: Inputs, builder: ProcessBuilder | None, daemon: bool, chec
     if daemon:
         _submit(builder, name)
     else:
-        _run(builder, name)
+        _run(builder, name, show)
 
 
 def _submit(builder: ProcessBuilder, name: str) -> None:
@@ -43,13 +54,17 @@ def _submit(builder: ProcessBuilder, name: str) -> None:
     click.echo(f'`aiida-mlip-ins status {node.pk} --follow` shows how it goes.')
 
 
-def _run(builder: ProcessBuilder, name: str) -> None:
+def _run(
+    builder: ProcessBuilder, name: str, show: Callable[[orm.ProcessNode], None] | None
+) -> None:
     from aiida.engine import run_get_node
 
     _, node = run_get_node(builder)
     made = node.base.links.get_outgoing(link_type=(LinkType.CREATE, LinkType.RETURN))
     for link in made.all():
         click.echo(f'{link.link_label.replace("__", "."):32} <{link.node.pk}>')
+    if show is not None:
+        show(node)
     if not node.is_finished_ok:
         click.echo(f'{name} <{node.pk}> failed: {node.exit_message or node.exception}', err=True)
         sys.exit(1)

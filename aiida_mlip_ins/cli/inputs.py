@@ -15,7 +15,7 @@ from aiida_mlip_ins.calculations.functions.measured import read_measured_spectru
 from aiida_mlip_ins.cli.nodes import find_node
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.measured import MeasuredSpectrumData
-from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.data.model import MaceModelData, model_file_problem
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.data.structure import to_structure
 from aiida_mlip_ins.science.readers import ReadSettings, read_file
@@ -93,6 +93,16 @@ class Inputs:
             )
             return None
         return self.node('model', text, MaceModelData)
+
+    def model_or_file(self, name: str, text: str) -> orm.SinglefileData | None:
+        """Return a model node, or the file of a model, for what can inspect it itself."""
+        if not Path(text).is_file():
+            return self.node(name, text, MaceModelData)
+        problem = model_file_problem(text)
+        if problem:
+            self.problems.append(f'{name}: {problem}')
+            return None
+        return orm.SinglefileData(Path(text).resolve())
 
     def frames(self, text: str) -> FramesData | None:
         """Return frames from a node or from a file that ASE reads."""

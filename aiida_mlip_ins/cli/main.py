@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from aiida_mlip_ins import __version__
+from aiida_mlip_ins.cli.benchmark import benchmark
 from aiida_mlip_ins.cli.demo import demo
+from aiida_mlip_ins.cli.export import export
 from aiida_mlip_ins.cli.launch import launch
 from aiida_mlip_ins.cli.report import report
 from aiida_mlip_ins.cli.setup import setup
@@ -28,5 +30,7 @@ def main() -> None:
         os.environ['PATH'] = f'{scripts}{os.pathsep}{os.environ.get("PATH", "")}'
 
 
-for command in (setup, demo, launch, status, report, import_spectrum, compare_spectra):
+for command in (
+    setup, demo, launch, benchmark, status, report, export, import_spectrum, compare_spectra,
+):  # fmt: skip
     main.add_command(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,14 @@ class SpectrumAt(click.ParamType):
 
 
 class SpectrumOf(click.ParamType):
-    """A spectrum with its role and, if needed, its pressure."""
+    """A spectrum with its role, or what else it is of, and, if needed, its pressure."""
 
-    name = 'ROLE[@GPa]=FILE_OR_NODE'
+    def __init__(self, what: str = 'role', example: str = 'experiment@1.5=run.dat or dft=1234'):
+        self.what, self.example = what, example
+        self.name = f'{what.upper()}[@GPa]=FILE_OR_NODE'
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the role, the pressure (GPa) if there is one, and the file or node."""
+        """Return role (or other), pressure (GPa) if there is one, and file or node."""
         if isinstance(value, tuple):
             return value
         whose, _, text = str(value).partition('=')
@@ -59,9 +62,28 @@ class SpectrumOf(click.ParamType):
             return _needed(role), float(pressure) if at else None, _needed(text)
         except ValueError:
             self.fail(
-                f"'{value}' is no role and spectrum, such as experiment@1.5=run.dat or dft=1234",
-                param, ctx,
-            )  # fmt: skip
+                f"'{value}' is no {self.what} and spectrum, such as {self.example}", param, ctx
+            )
+
+
+class Named(click.ParamType):
+    """A file or node, with a name of the user's choice."""
+
+    name = '[NAME=]FILE_OR_NODE'
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the name, made from that of the file if none is given, and the file or node."""
+        if isinstance(value, tuple):
+            return value
+        name, given, text = str(value).rpartition('=')
+        return (name if given else as_name(text)), text
+
+
+def as_name(text: str) -> str:
+    """Return a name made of the letters and digits of the name of a file or node."""
+    words = re.findall('[A-Za-z0-9]+', Path(text).stem)
+    name = '_'.join(words)
+    return name if name[:1].isalpha() else f'node_{name}'
 
 
 def _needed(text: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +38,40 @@ def load(name: str | None) -> Profile:
             f'no AiiDA profile could be loaded ({error}). '
             '`aiida-mlip-ins setup --new-profile NAME` makes one that needs no service.'
         ) from None
+
+
+def load_archive(path: Path) -> Profile:
+    """Load an archive as a profile that can only be read.
+
+    The user's own configuration is not looked at: AiiDA is given an empty folder for it, which goes
+    when the command ends. So this has to come before anything else imports AiiDA.
+
+    :raises click.UsageError: if the file is no archive, or one that has to be migrated.
+    """
+    folder = click.get_current_context().with_resource(tempfile.TemporaryDirectory())
+    os.environ['AIIDA_PATH'] = folder
+    warnings.filterwarnings('ignore', 'Creating AiiDA configuration folder')
+    from aiida.common.exceptions import (
+        AiidaException,
+        IncompatibleStorageSchema,
+        StorageMigrationError,
+    )
+    from aiida.manage import get_manager
+    from aiida.storage.sqlite_zip.backend import SqliteZipBackend
+
+    try:
+        profile = get_manager().load_profile(
+            SqliteZipBackend.create_profile(path.resolve()), allow_switch=True
+        )
+        get_manager().get_profile_storage()
+    except (IncompatibleStorageSchema, StorageMigrationError):
+        raise click.UsageError(
+            f'{path} is of another version of AiiDA: `verdi archive migrate {path} NEW` makes one '
+            'of this version'
+        ) from None
+    except AiidaException as error:
+        raise click.UsageError(f'{path} is no AiiDA archive ({error})') from None
+    return profile
 
 
 def ensure(name: str) -> bool:

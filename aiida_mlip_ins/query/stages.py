@@ -30,6 +30,8 @@ KINDS = {
 CALLS = (LinkType.CALL_CALC, LinkType.CALL_WORK)
 SELF_REPORTS = ('results', 'output_parameters')
 """Outputs in which a job says how long it took and what it needed."""
+CACHED_EXTRA = 'mlip_ins_cached_from'
+"""Extra of a job that an archive of ours says was taken from the cache."""
 PARTS = ('DFT', 'training', 'forces', 'spectra', 'other jobs', 'imports', 'AiiDA overhead')
 """What the wall clock is divided into."""
 
@@ -162,7 +164,7 @@ class History:
             start=min(map(_begin, nodes)),
             end=max(map(_end, nodes)),
             jobs=len(jobs),
-            cached_jobs=sum(n.base.caching.is_created_from_cache for n in jobs),
+            cached_jobs=sum(map(is_cached, jobs)),
             pks=tuple(members),
             failed=sum(bool(self.nodes[pk].exit_status) for pk in members),
         )
@@ -172,6 +174,11 @@ class History:
         for pk in pks:
             yield self.nodes[pk]
             yield from self._below(child for _, child in self.children.get(pk, []))
+
+
+def is_cached(node: orm.ProcessNode) -> bool:
+    """Return whether a job was taken from the cache, here or where its archive was written."""
+    return node.base.caching.is_created_from_cache or CACHED_EXTRA in node.base.extras.all
 
 
 def _stage_name(label: str) -> str:
@@ -194,7 +201,7 @@ def _job(node: orm.CalcJobNode, numbers: dict[str, Any]) -> Job:
         computing=min(computing, life),
         imports=float(timing.get('import', 0.0)),
         memory_gb=_memory_gb(numbers),
-        cached=node.base.caching.is_created_from_cache,
+        cached=is_cached(node),
         exit_status=node.exit_status,
     )
 

@@ -15,7 +15,7 @@ from aiida_mlip_ins.calculations.ins import InsCalculation
 from aiida_mlip_ins.data.ins_map import InsMapData
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.ins_inputs import ins_parameters, ins_problems, validate_convergence
-from aiida_mlip_ins.workflows.protocols import load_protocol
+from aiida_mlip_ins.workflows.protocols import load_protocol, merge
 from aiida_mlip_ins.workflows.spectrum import SpectrumWorkChain
 
 REFINEMENTS = {'mesh': 'max_doublings', 'bins': 'max_halvings'}
@@ -111,7 +111,7 @@ class InsWorkChain(SpectrumWorkChain):
         :param pressure: GPa, kept with the spectrum.
         :param protocol: ``fast``, ``balanced`` or ``stringent``.
         :param overrides: values on top of those of ``protocols/ins.yaml``.
-        :param options: ``metadata.options`` of the job.
+        :param options: ``metadata.options`` of the job, on top of those of the protocol.
         :param structure: without ``force_constants``: the crystal that decides the mesh.
         :raises ValueError: listing everything that is wrong with the arguments.
         """
@@ -131,8 +131,9 @@ class InsWorkChain(SpectrumWorkChain):
         builder = cls.get_builder()
         builder.ins.code = node
         builder.ins.parameters = orm.Dict(parameters)
-        if options:
-            builder.ins.metadata.options = dict(options)
+        chosen = merge(numbers['options'], options or {})
+        if chosen:
+            builder.ins.metadata.options = chosen
         if force_constants is not None:
             builder.force_constants = force_constants
         if numbers['convergence']:

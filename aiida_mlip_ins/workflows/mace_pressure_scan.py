@@ -137,3 +137,14 @@ class MacePressureScanWorkChain(WorkChain):
             self.report(f'no equation of state: {fitted["problem"]}')
         else:
             self.report(f'bulk modulus {fitted["bulk_modulus_gpa"]:.1f} GPa')
+
+
+def relaxed_indices(scan: orm.WorkChainNode, pressures: Sequence[float]) -> list[int]:
+    """Return the places of the pressures (GPa) at which a scan relaxed the crystal as was asked."""
+    rows = scan.outputs.results['pressures'] if 'results' in scan.outputs else []
+    relaxed = {
+        row['pressure_gpa']
+        for row in rows
+        if row['converged'] and (scan.is_finished_ok or row.get('symmetry_kept', True))
+    }
+    return [index for index, pressure in enumerate(pressures) if pressure in relaxed]

@@ -14,7 +14,10 @@ from aiida_mlip_ins.workflows.compare import CompareWorkChain, inputs_of_chain
 from aiida_mlip_ins.workflows.composition import Composition, set_link_label
 from aiida_mlip_ins.workflows.frame_inputs import kpoint_problems
 from aiida_mlip_ins.workflows.ins import InsWorkChain
-from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.mace_pressure_scan import (
+    MacePressureScanWorkChain,
+    relaxed_indices,
+)
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline_builder import get_builder
 from aiida_mlip_ins.workflows.pipeline_checks import SCANS
@@ -207,18 +210,22 @@ class HighPressureInsWorkChain(Composition):
         return self._submit('mace_scan', MacePressureScanWorkChain, inputs)
 
     def inspect_mace_pressure_scan(self) -> ExitCode | None:
-        """Stop without relaxed cells."""
-        self.out_many(self.exposed_outputs(self.ctx.mace_scan, MacePressureScanWorkChain, 'mace'))
-        return self._failure(self.ctx.mace_scan, 'MACE_PRESSURE_SCAN')
+        """Go on with the pressures that relaxed; stop if none did."""
+        node = self.ctx.mace_scan
+        self.out_many(self.exposed_outputs(node, MacePressureScanWorkChain, 'mace'))
+        self.ctx.relaxed = relaxed_indices(node, self.ctx.pressures)
+        if not self.ctx.relaxed:
+            return self._failure(node, 'MACE_PRESSURE_SCAN')
+        self._note_missing(node, 'all that belongs to pressures at which it did not relax')
+        return None
 
     def has_pressure_left(self) -> bool:
         """Whether phonons and spectra at another pressure are to be computed."""
-        return self.ctx.done < len(self.ctx.pressures)
+        return self.ctx.done < len(self.ctx.relaxed)
 
     def _current(self) -> list[int]:
         """Return the indices of the pressures worked on now."""
-        last = min(self.ctx.done + self.inputs.max_concurrent.value, len(self.ctx.pressures))
-        return list(range(self.ctx.done, last))
+        return self.ctx.relaxed[self.ctx.done :][: self.inputs.max_concurrent.value]
 
     def run_mace_phonons(self) -> None:
         """Compute the potential's phonons at the next pressures."""

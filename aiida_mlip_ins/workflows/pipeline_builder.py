@@ -109,7 +109,7 @@ def get_builder(
     if foundation is not None:
         builder.train.foundation = foundation
     if not code_found:
-        _add_mace(builder, found, links, engine)
+        add_mace(builder, found, links, engine)
     if measured:
         builder.measured, wrong = by_key(measured, builder.pressures.get_list())
         found += wrong
@@ -202,13 +202,13 @@ def _add_dft(
         )
 
 
-def _add_mace(
+def add_mace(
     builder: ProcessBuilder,
     found: list[str],
     links: Mapping[str, Any],
     engine: tuple[Any, orm.StructureData, str | None, Mapping[str, Any] | None],
 ) -> None:
-    """Add the links that the potential runs in."""
+    """Add the links that the potential runs in; the builder has its pressures already."""
     code, structure, protocol, options = engine
     fill(
         builder,

@@ -25,6 +25,8 @@ COMMANDS = [
     ['launch', 'phonons'],
     ['status'],
     ['report'],
+    ['export'],
+    ['benchmark'],
     ['import-spectrum'],
     ['compare-spectra'],
 ]

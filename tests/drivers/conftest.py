@@ -41,12 +41,22 @@ EVALUATE: dict[str, Any] = {
 
 def make_toy_frames() -> list[ase.Atoms]:
     """Return 22 labelled frames of two atoms: 16 to train on, 3 to validate, 3 to test."""
+    return labelled('NiAl', 2.95 * np.eye(3))
+
+
+def make_toy_hydride() -> list[ase.Atoms]:
+    """Return the same of a crystal with hydrogen, rock salt."""
+    return labelled('NiH', 2.25 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]))
+
+
+def labelled(symbols: str, cell: np.ndarray) -> list[ase.Atoms]:
+    """Return frames of two atoms in cells of about this size (angstrom), half of them rattled."""
     rng = np.random.default_rng(1)
     frames = []
     for index in range(22):
-        length = 2.95 * (1 + 0.05 * rng.uniform(-1, 1))
+        scale = 1 + 0.05 * rng.uniform(-1, 1)
         atoms = ase.Atoms(
-            'NiAl', scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=length * np.eye(3), pbc=True
+            symbols, scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=scale * cell, pbc=True
         )
         if index % 2:
             atoms.rattle(0.05, seed=index)

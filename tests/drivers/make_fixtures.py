@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ase import Atoms
 
@@ -81,6 +82,21 @@ def main() -> None:
     )  # fmt: skip
     make_features(model, dataset)
     make_md(model)
+    make_hydride(toys)
+
+
+def make_hydride(toys: Any) -> None:
+    """Only the model of a crystal with hydrogen, for what needs a spectrum."""
+    frames = toys.make_toy_hydride()
+    settings = {**toys.SETTINGS, 'max_epochs': 120, 'learning_rate_decay': 0.98, 'ema_decay': 0.9}
+    with tempfile.TemporaryDirectory() as name:
+        run(
+            'mace_train', {'parameters': settings, 'dataset': 'dataset.xyz'},
+            {'dataset.xyz': write_frames(frames)}, Path(name),
+        )  # fmt: skip
+        target = OUT / 'hydride'
+        target.mkdir(exist_ok=True)
+        shutil.copy(Path(name) / 'model.model', target)
 
 
 def make_features(model: bytes, dataset: bytes) -> None:
@@ -108,8 +124,8 @@ def make_md(model: bytes) -> None:
     run('mace_md', inputs, files)
 
 
-def run(driver: str, inputs: dict, files: dict[str, bytes]) -> None:
-    target = OUT / driver.removeprefix('mace_')
+def run(driver: str, inputs: dict, files: dict[str, bytes], target: Path | None = None) -> None:
+    target = target or OUT / driver.removeprefix('mace_')
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
