@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase import Atoms
-from springs import phonopy_arrays
+from springs import phonopy_arrays, soft_row
 
 from aiida_mlip_ins.science import cure, phonons
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS, load_protocol
@@ -46,18 +46,8 @@ def test_few_points_are_taken_as_they_are():
 
 
 def chain(onsite: float, spring: float, multiples: int = 4) -> phonons.Phonon:
-    """Return atoms in a row along x, each held by springs along x to its neighbours and its site.
-
-    On paper ``m w^2 = onsite + 2 spring (1 - cos(2 pi q))`` along x; y and z are stiff.
-    """
-    constants = np.zeros((multiples, multiples, 3, 3))
-    for atom in range(multiples):
-        constants[atom, atom] = np.diag([onsite + 2 * spring, 5.0, 5.0])
-        for other in ((atom + 1) % multiples, (atom - 1) % multiples):
-            constants[atom, other, 0, 0] -= spring
-    atoms = Atoms('H', cell=[2.0, 9.0, 9.0], pbc=True, masses=[1.0])
-    arrays = phonopy_arrays(atoms, [multiples, 1, 1], constants)
-    return phonons.make_phonopy(**{**arrays, 'symbols': ['H']})
+    """Return the phonons of a row of atoms."""
+    return phonons.make_phonopy(**soft_row(onsite, spring, multiples))
 
 
 def test_the_chain_that_folds_in_two():
