@@ -84,6 +84,14 @@ def test_modes_between_those_of_the_supercell_are_interpolated() -> None:
     assert third.multiples == [3, 1, 1]
 
 
+def test_a_point_is_looked_at_whether_it_is_exact_or_not() -> None:
+    row = chain(onsite=1.0, spring=-1.0, multiples=3)
+    found = cure.mode_at(row, [0.5, 0.0, 0.0], [2, 1, 1], 1.0)
+    assert found == cure.softest_mode(row, 2, 1.0, False)
+    assert cure.mode_at(row, [0.0, 0.0, 0.0], [1, 1, 1], 1.0) is None
+    assert cure.mode_at(chain(onsite=1.0, spring=1.0), [0.5, 0, 0], [2, 1, 1], 1.0) is None
+
+
 def two_atoms(strength: float) -> phonons.Phonon:
     """Return two atoms of one mass with springs to each other alone: x has this strength."""
     block = np.diag([strength, 5.0, 5.0])
