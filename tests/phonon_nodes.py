@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from aiida import orm
 from aiida_phonopy.data import ForceConstantsData
-from springs import Springs, brucite_cell, brucite_dft, spring_arrays
+from springs import Springs, brucite_cell, brucite_dft, soft_row, spring_arrays
 
 from aiida_mlip_ins.calculations.functions.phonons import SOURCE, analyse_modes
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
@@ -47,6 +47,22 @@ def spring_force_constants(sign: float = 1.0) -> ForceConstantsData:
         primitive_matrix=np.eye(3).tolist(),
     )
     node.set_force_constants(sign * arrays['force_constants'])
+    return node
+
+
+def dimerising_force_constants() -> ForceConstantsData:
+    """Return force constants of a row of atoms that is soft at the border of its zone alone.
+
+    ``m w^2 = 1 - 0.52 (1 - cos(2 pi q))``: -0.04 eV/angstrom^2 at q = 1/2, 0.11 at 3/8; m is that
+    of hydrogen.
+    """
+    arrays = soft_row(onsite=1.0, spring=-0.26)
+    structure = orm.StructureData(cell=arrays['cell'])
+    structure.append_atom(position=(0, 0, 0), symbols='H')
+    node = ForceConstantsData(
+        structure=structure, supercell_matrix=[4, 1, 1], primitive_matrix=np.eye(3).tolist()
+    )
+    node.set_force_constants(arrays['force_constants'])
     return node
 
 

@@ -70,6 +70,21 @@ def displaced_phonopy(atoms: Atoms, supercell: list[int], distance: float = 0.01
     return phonon
 
 
+def soft_row(onsite: float, spring: float, multiples: int = 4) -> dict[str, Any]:
+    """Return arrays of atoms of 1 u in a row along x, on springs to their neighbours and sites.
+
+    On paper ``m w^2 = onsite + 2 spring (1 - cos(2 pi q))`` along x (eV/angstrom^2); y and z are
+    stiff.
+    """
+    constants = np.zeros((multiples, multiples, 3, 3))
+    for atom in range(multiples):
+        constants[atom, atom] = np.diag([onsite + 2 * spring, 5.0, 5.0])
+        for other in ((atom + 1) % multiples, (atom - 1) % multiples):
+            constants[atom, other, 0, 0] -= spring
+    atoms = Atoms('H', cell=[2.0, 9.0, 9.0], pbc=True, masses=[1.0])
+    return phonopy_arrays(atoms, [multiples, 1, 1], constants)
+
+
 def to_atoms(cell: Any) -> Atoms:
     """Return the atoms of one of phonopy's cells."""
     return Atoms(cell.symbols, positions=cell.positions, cell=cell.cell, pbc=True)

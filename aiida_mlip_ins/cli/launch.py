@@ -68,6 +68,8 @@ DFT = (options.PW_CODE, options.PSEUDO_FAMILY)
                  help='Measured spectrum at one of the pressures: its peaks go beside the modes.'),
     click.option('--no-dft-check', 'dft_check', flag_value=False, default=True,
                  help='Leave out the comparison with cells and modes of DFT.'),
+    click.option('--imaginary-policy', type=click.Choice(['ins', 'cure']),
+                 help='What meets imaginary modes: the settings of the spectrum, or a cure.'),
     *NUMBERS,
 )  # fmt: skip
 def chain(inputs: Any, **given: Any) -> Any:

@@ -26,13 +26,14 @@ def chain(
     inputs: Inputs, structure: str, pressures: Pressures, pw_code: str, engine_code: str,
     pseudo_family: str | None, dataset: str | None, method: str | None, model: str | None,
     foundation: str | None, measured: Sequence[tuple[float, str]], dft_check: bool,
-    protocol: str | None, overrides: Path | None,
+    imaginary_policy: str | None, protocol: str | None, overrides: Path | None,
 ) -> ProcessBuilder | None:  # fmt: skip
     """Return the whole chain, or what is left of it given a dataset or a model."""
     from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
 
     needs_dft = dft_check or (dataset is None and model is None)
-    given = _with_family(inputs.overrides(overrides) or {}, pseudo_family, 'reference')
+    given = inputs.overrides(overrides, imaginary_policy=imaginary_policy) or {}
+    given = _with_family(given, pseudo_family, 'reference')
     numbers = inputs.attempt(load_protocol, 'pipeline', protocol) or {}
     if given.get('dft_relaxation', numbers.get('dft_relaxation')) == 'vc-relax':
         given = _with_family(given, pseudo_family, 'pw_scan')

@@ -28,8 +28,14 @@ PLACES: dict[str, dict[str, str]] = {
     'mlip_ins.pw_phonons': {'*': 'pw'},
     'mlip_ins.mace_phonons': {'*': 'mace'},
     'mlip_ins.ins': {'spectrum': 'spectra.pressure_0', 'intensities': 'intensities.pressure_0'},
+    'mlip_ins.cure': {
+        'structure': 'cure.structures.pressure_0', 'report': 'cure.reports.pressure_0',
+        'force_constants': 'mace.force_constants.pressure_0', 'modes': 'mace.modes.pressure_0',
+        'summary': 'mace.phonons.pressure_0', 'spectrum': 'spectra.pressure_0',
+        'intensities': 'intensities.pressure_0',
+    },
     'mlip_ins.compare': {'': 'comparison'},
-}
+}  # fmt: skip
 """Where the outputs of a link that was run alone belong among those of the whole chain."""
 PHONONS = {'modes': 'modes', 'force_constants': 'force_constants', 'summary': 'phonons'}
 HELD_OUT = ('test', 'valid')
@@ -164,6 +170,7 @@ class Run:
                     ('force_constants', 'force_constants'), ('phonons', 'phonons'),
                 )
             },
+            'cured_structure': f'cure.structures.{key}',
         }  # fmt: skip
         return Point(
             index=index,

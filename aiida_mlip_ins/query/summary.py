@@ -74,6 +74,8 @@ def _point(run: Run, point: Point) -> dict[str, Any]:
         'volume_error_percent': 100 * (volume / reference - 1) if volume and reference else None,
         'gamma_mae_per_cm': gamma_mae(run, point),
         'min_frequency_per_cm': point.phonons.get('min_frequency_per_cm'),
+        'imaginary': point.phonons.get('imaginary'),
+        'imaginary_points': point.phonons.get('imaginary_points'),
         'pks': {name: node.pk for name, node in sorted(point.nodes.items())},
     }
 

@@ -97,3 +97,15 @@ def _doubts(row: dict[str, Any], method: str, pressures: list[float]) -> list[st
                 'a mode that it mixes with.'
             )
     return found
+
+
+def cures(run: Run) -> list[str]:
+    """Return what was done about imaginary modes at each pressure where there were any."""
+    found = []
+    for point in run.points:
+        report = run.content(f'cure.reports.pressure_{point.index}')
+        if report:
+            end = 'cured' if report['cured'] else 'not cured'
+            steps = '; '.join(report['sentences'])
+            found.append(f'Imaginary modes at {gpa(point.pressure_gpa)}, {end}: {steps}.')
+    return found

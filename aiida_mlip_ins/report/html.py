@@ -87,6 +87,7 @@ def render(
         shifts=run.shifts,
         slope_methods=content_modes.methods(run),
         mode_notes=content_modes.notes(run),
+        cures=content_modes.cures(run),
         errors=content.error_rows(run),
         dataset_checks=content_dataset.dataset_checks(run),
         pseudos=_distinct(pseudos_of(run.node), 'md5'),

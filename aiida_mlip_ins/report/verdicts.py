@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from aiida_mlip_ins.science.zone import describe
+
 Summary = Mapping[str, Any]
 
 
@@ -51,7 +53,7 @@ def verdicts(summary: Summary, shifts: list[dict[str, Any]]) -> list[Verdict]:
             'volume_error', points, 'volume_error_percent', lambda values: max(map(abs, values))
         ),
         _worst('gamma_mae', points, 'gamma_mae_per_cm', max),
-        _worst('min_frequency', points, 'min_frequency_per_cm', min),
+        _stability(points),
         _lattice(shifts, len(points)),
         _wall(summary),
         _of_whole_run(
@@ -89,6 +91,17 @@ def _worst(name: str, points: list[dict[str, Any]], key: str, choose: Any) -> Ve
     )
     known = bool(values) and None not in values
     return _judge(name, float(choose(values)) if known else None, detail)
+
+
+def _stability(points: list[Mapping[str, Any]]) -> Verdict:
+    """Return the verdict on the lowest frequencies, with where the crystal is soft."""
+    verdict = _worst('min_frequency', points, 'min_frequency_per_cm', min)
+    soft = [
+        f'imaginary at {point["pressure_gpa"]:g} GPa: {describe(point["imaginary_points"])}'
+        for point in points
+        if point.get('imaginary_points')
+    ]
+    return replace(verdict, detail='; '.join([verdict.detail, *soft]))
 
 
 def _lattice(shifts: list[dict[str, Any]], n_pressures: int) -> Verdict | None:

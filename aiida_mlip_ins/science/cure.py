@@ -128,6 +128,23 @@ def softest_mode(
     )
 
 
+def mode_at(
+    phonon: Phonon, q: Sequence[float], multiples: Sequence[int], tolerance: float
+) -> SoftMode | None:
+    """Return the lowest mode at a q-point away from Gamma if it is imaginary.
+
+    :param multiples: of the primitive cell, of the supercell that q is periodic in.
+    :param tolerance: below minus this (1/cm) it is.
+    """
+    if not any(q):
+        return None
+    frequencies = modes_at(phonon, np.array([q], dtype=float))[0][0]
+    band = int(frequencies.argmin())
+    if frequencies[band] >= -tolerance:
+        return None
+    return SoftMode(list(q), list(multiples), band, float(frequencies[band]))
+
+
 def along(phonon: Phonon, mode: SoftMode, amplitudes: Sequence[float]) -> list[Atoms]:
     """Return the supercell of a mode as it is and displaced along it, both ways.
 

@@ -178,13 +178,23 @@ def inputs_of_chain(pressures: orm.List, outputs: Mapping[str, Any]) -> dict[str
     """Return the inputs that compare what the whole chain has made so far.
 
     :param pressures: GPa.
-    :param outputs: of `HighPressureInsWorkChain`, nested.
+    :param outputs: of `HighPressureInsWorkChain`, nested. A crystal that was cured of imaginary
+        modes stands in the place of the relaxed one, unless its cell is a larger one: then it and
+        its modes have nothing to be compared with, and only its spectrum takes part.
     """
+    structures = dict(outputs['mace']['structures'])
+    modes = dict(outputs['mace'].get('modes', {}))
+    for key, cured in outputs.get('cure', {}).get('structures', {}).items():
+        if len(cured.sites) == len(structures[key].sites):
+            structures[key] = cured
+        else:
+            del structures[key]
+            modes.pop(key, None)
     inputs: dict[str, Any] = {
         'pressures': pressures,
         'mace': {
-            'modes': outputs['mace'].get('modes', {}),
-            'structures': outputs['mace']['structures'],
+            'modes': modes,
+            'structures': structures,
             'phonons': outputs['mace'].get('phonons', {}),
             'spectra': outputs.get('spectra', {}),
         },

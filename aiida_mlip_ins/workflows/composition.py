@@ -62,11 +62,13 @@ class Composition(WorkChain):
                 self.out(target, node.outputs[source])
 
     def _failure(self, node: orm.ProcessNode, link: str) -> ExitCode | None:
-        """Return the exit code of a failed link, with its own words as the cause."""
+        """Return the exit code of a failed link, with its own words as the cause, and say it."""
         if node.is_finished_ok:
             return None
         code: ExitCode = getattr(self.exit_codes, f'ERROR_{link}_FAILED')
-        return code.format(cause=cause_of(node))
+        failure = code.format(cause=cause_of(node))
+        self.report(failure.message)
+        return failure
 
     def _note_missing(self, node: orm.ProcessNode, what: str) -> None:
         """Remember what a failed child leaves out; the rest goes on."""

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from aiida import orm
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
-from aiida_phonopy.data import ForceConstantsData
+from aiida.engine import ExitCode, ProcessSpec, ToContext, if_, while_
 
 from aiida_mlip_ins.calculations.functions.cure import lowest_along, report_cure, soft_mode
 from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.calculations.mace_relax import MaceRelaxCalculation
-from aiida_mlip_ins.data.model import MaceModelData
-from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.science.cure import shared_out
-from aiida_mlip_ins.workflows import cure_inputs
 from aiida_mlip_ins.workflows.composition import Composition, cause_of
+from aiida_mlip_ins.workflows.cure_inputs import get_builder
+from aiida_mlip_ins.workflows.cure_ports import (
+    define_exit_codes,
+    define_inputs,
+    define_outputs,
+)
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
-
-OPTIONAL = {'required': False, 'populate_defaults': False}
 
 
 class CureWorkChain(Composition):
@@ -32,28 +29,13 @@ class CureWorkChain(Composition):
     constants of the last try are there, and no spectrum.
     """
 
+    get_builder_from_protocol = classmethod(get_builder)
+
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
         """Declare inputs, outline, outputs and exit codes."""
         super().define(spec)
-        # fmt: off
-        spec.input('structure', valid_type=orm.StructureData,
-                   validator=cure_inputs.validate_structure,
-                   help='Crystal, relaxed at the pressure (angstrom).')
-        spec.input('pressure', valid_type=orm.Float, serializer=orm.to_aiida_type,
-                   validator=cure_inputs.validate_pressure,
-                   help='Pressure (GPa) that it is relaxed at.')
-        spec.input('model', valid_type=MaceModelData, help='The potential.')
-        spec.input('settings', valid_type=orm.Dict, serializer=orm.to_aiida_type,
-                   validator=cure_inputs.validate_settings,
-                   help='What is tried and for how long, see `CureSettings`.')
-        spec.expose_inputs(MacePhononsWorkChain, 'phonons', exclude=('structure', 'model'))
-        spec.expose_inputs(MaceRelaxCalculation, 'relax',
-                           exclude=('structure', 'model', 'pressures'))
-        spec.expose_inputs(InsWorkChain, 'ins', exclude=('force_constants', 'pressure'),
-                           namespace_options={**OPTIONAL, 'help': 'Without it there is no '
-                                              'spectrum.'})
-        spec.inputs.validator = cure_inputs.validate
+        define_inputs(spec)
         spec.outline(
             cls.setup,
             cls.run_phonons,
@@ -80,57 +62,8 @@ class CureWorkChain(Composition):
             ),
             cls.results,
         )
-        spec.output('structure', valid_type=orm.StructureData,
-                    help='The crystal of the last phonons (angstrom).')
-        spec.output('force_constants', valid_type=ForceConstantsData,
-                    help='Its force constants in eV/angstrom^2.')
-        spec.output('modes', valid_type=orm.ArrayData, help='Its modes (1/cm).')
-        spec.output('summary', valid_type=orm.Dict, help='What is said of its modes (1/cm).')
-        spec.output('report', valid_type=orm.Dict,
-                    help='`cured`, `steps` with the numbers of each remedy, `sentences`.')
-        spec.output('spectrum', valid_type=InsSpectrumData, required=False,
-                    help='INS spectrum of the crystal without imaginary modes: '
-                         'barn/(1/cm)/primitive cell.')
-        spec.output('intensities', valid_type=InsSpectrumData, required=False,
-                    help='The same per atom and without resolution.')
-        spec.exit_code(401, 'ERROR_PHONONS_FAILED', message='The phonons failed: {cause}')
-        spec.exit_code(402, 'ERROR_RELAX_FAILED', message='The relaxation failed: {cause}')
-        spec.exit_code(403, 'ERROR_LINE_FAILED',
-                       message='The energies along a mode failed: {cause}')
-        spec.exit_code(404, 'ERROR_INS_FAILED', message='The spectrum failed: {cause}')
-        spec.exit_code(410, 'ERROR_NOT_CURED',
-                       message='There are imaginary modes still, down to {lowest:.1f} 1/cm: '
-                               '{cause}')
-        # fmt: on
-
-    @classmethod
-    def get_builder_from_protocol(
-        cls,
-        code: orm.AbstractCode | str,
-        structure: orm.StructureData,
-        model: MaceModelData | None,
-        pressure: float,
-        protocol: str | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
-        spectrum: bool = True,
-    ) -> ProcessBuilder:
-        """Return a builder with the numbers of a protocol.
-
-        :param code: Python of the engines environment, as a node or its label.
-        :param structure: the crystal, relaxed at the pressure.
-        :param model: the potential; ``None`` to put it in later.
-        :param pressure: GPa.
-        :param protocol: ``fast``, ``balanced`` or ``stringent``.
-        :param overrides: values on top of those of ``protocols/cure.yaml``, and under ``phonons``,
-            ``relax`` and ``ins`` those of these links.
-        :param options: ``metadata.options`` of all jobs.
-        :param spectrum: whether the INS spectrum is simulated in the end.
-        :raises ValueError: listing everything that is wrong with the arguments.
-        """
-        return cure_inputs.get_builder(
-            cls, code, structure, model, pressure, protocol, overrides, options, spectrum
-        )
+        define_outputs(spec)
+        define_exit_codes(spec)
 
     def setup(self) -> None:
         """Begin with the crystal as it was given."""
@@ -144,6 +77,7 @@ class CureWorkChain(Composition):
         self.ctx.changed = False
         self.ctx.failure = ''
         self.ctx.nodes = {}
+        self.ctx.soft = {}
         self.ctx.structure = self.inputs.structure
         self.ctx.multiples = [1, 1, 1]
         self.ctx.supercell = self.inputs.phonons.supercell_matrix.get_list()
@@ -165,11 +99,14 @@ class CureWorkChain(Composition):
             return failure
         outputs = self.ctx.phonons.outputs
         self.ctx.nodes[f'summary_{self._round}'] = outputs.summary
+        # A larger supercell need not have the point that was soft in the smaller one.
+        before = self.ctx.soft.get('mode') if self.ctx.done[-1] == 'supercell' else None
         self.ctx.soft = soft_mode(
             outputs.force_constants,
             self.inputs.phonons.parameters,
             outputs.summary,
             self.inputs.settings,
+            before,
             metadata={'call_link_label': f'mode_{self._round}'},
         )
         if self.ctx.soft:
@@ -311,7 +248,7 @@ class CureWorkChain(Composition):
 
     @property
     def _imaginary(self) -> bool:
-        """Whether there are imaginary modes, on the mesh or at points of high symmetry."""
+        """Whether there are imaginary modes, or the soft one of a smaller supercell is still so."""
         return bool(self.ctx.phonons.outputs.summary['imaginary'] or self.ctx.soft)
 
     @property

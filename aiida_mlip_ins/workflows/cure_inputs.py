@@ -18,8 +18,8 @@ from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChai
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 from aiida_mlip_ins.workflows.protocols import load_protocol
 
-LINKS = ('phonons', 'relax', 'ins')
-"""Links whose own protocols can be overridden, each under its name."""
+LINKS = ('phonons', 'ins')
+"""Links, besides the relaxation, whose own protocols can be overridden, each under its name."""
 
 
 def get_builder(
@@ -28,24 +28,34 @@ def get_builder(
     structure: orm.StructureData,
     model: MaceModelData | None,
     pressure: float,
-    protocol: str | None,
-    overrides: Mapping[str, Any] | None,
-    options: Mapping[str, Any] | None,
-    spectrum: bool,
+    protocol: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    spectrum: bool = True,
 ) -> ProcessBuilder:
-    """Return a builder, see ``CureWorkChain.get_builder_from_protocol``."""
+    """Return a builder with the numbers of a protocol.
+
+    :param code: Python of the engines environment, as a node or its label.
+    :param structure: the crystal, relaxed at the pressure.
+    :param model: the potential; ``None`` to put it in later.
+    :param pressure: GPa.
+    :param protocol: ``fast``, ``balanced`` or ``stringent``.
+    :param overrides: values on top of those of ``protocols/cure.yaml``, and under ``phonons``,
+        ``relax`` and ``ins`` those of these links.
+    :param options: ``metadata.options`` of all jobs.
+    :param spectrum: whether the INS spectrum is simulated in the end.
+    :raises ValueError: listing everything that is wrong with the arguments.
+    """
     given = dict(overrides or {})
     links = {name: given.pop(name, {}) for name in LINKS}
-    numbers = load_protocol('cure', protocol, given)
-    found = cure_problems(numbers['cure'], 'cure')
+    found: list[str] = []
+    remedies = tried(
+        found, 'remedies', remedy_inputs, code, structure, pressure, protocol, given, options
+    )
     made = {
         'phonons': tried(
             found, 'phonons', MacePhononsWorkChain.get_builder_from_protocol,
             code, structure, model, protocol, links['phonons'], options,
-        ),
-        'relax': tried(
-            found, 'relax', MacePressureScanWorkChain.get_builder_from_protocol,
-            code, structure, model, [pressure], protocol, {'relax': links['relax']}, options,
         ),
     }  # fmt: skip
     if spectrum:
@@ -53,18 +63,44 @@ def get_builder(
             found, 'ins', InsWorkChain.get_builder_from_protocol,
             code, None, None, protocol, links['ins'], options, structure,
         )  # fmt: skip
-    if found:
+    if found or remedies is None:
         raise ValueError('\n'.join(found))
     builder = cls.get_builder()
     builder.structure = structure
     builder.pressure = orm.Float(pressure)
     if model is not None:
         builder.model = model
-    builder.settings = orm.Dict(numbers['cure'])
+    for name, value in remedies.items():
+        builder[name] = value
     fill(builder, 'phonons', ('structure', 'model'), made['phonons'])
-    builder.relax = made['relax']._inputs(prune=True)['relax']
     fill(builder, 'ins', (), made.get('ins'))
     return builder
+
+
+def remedy_inputs(
+    code: orm.AbstractCode | str,
+    structure: orm.StructureData,
+    pressure: float,
+    protocol: str | None,
+    overrides: Mapping[str, Any],
+    options: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return what is tried: ``settings``, and the inputs ``relax`` of the relaxation.
+
+    :param overrides: on top of ``protocols/cure.yaml``, and under ``relax`` of the relaxation's.
+    :raises ValueError: listing everything that is wrong with the arguments.
+    """
+    given = dict(overrides)
+    relax = given.pop('relax', {})
+    numbers = load_protocol('cure', protocol, given)
+    found = cure_problems(numbers['cure'], 'cure')
+    scan = tried(
+        found, 'relax', MacePressureScanWorkChain.get_builder_from_protocol,
+        code, structure, None, [pressure], protocol, {'relax': relax}, options,
+    )  # fmt: skip
+    if found or scan is None:
+        raise ValueError('\n'.join(found))
+    return {'settings': orm.Dict(numbers['cure']), 'relax': scan._inputs(prune=True)['relax']}
 
 
 def validate_settings(value: orm.Dict, _: Any) -> str | None:

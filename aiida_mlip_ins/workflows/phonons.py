@@ -21,6 +21,7 @@ from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.data.frames import FramesData
 from aiida_mlip_ins.data.model import MaceModelData, model_problems
 from aiida_mlip_ins.data.structure import structure_problems
+from aiida_mlip_ins.science.zone import describe
 from aiida_mlip_ins.workflows.composition import cause_of
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.mace_inputs import evaluate_inputs_from_protocol
@@ -82,12 +83,15 @@ class PhononsWorkChain(WorkChain):
             'modes',
             valid_type=orm.ArrayData,
             help='At Gamma: `frequencies` (1/cm, imaginary negative), `eigenvectors`; on a mesh: '
-            '`mesh_frequencies` (1/cm).',
+            '`mesh_frequencies`; at the points that the supercell has exactly: '
+            '`exact_frequencies` (1/cm).',
         )
         spec.output(
             'summary',
             valid_type=orm.Dict,
-            help='Lowest frequency (1/cm), share of imaginary modes, number of displacements.',
+            help='Lowest frequency (1/cm) on the mesh and at the points that the supercell has '
+            'exactly, share of imaginary modes, number of displacements; `imaginary_points`: those '
+            'of the latter with imaginary modes.',
         )
         spec.exit_code(
             401, 'ERROR_LABELLING_FAILED', message='The forces could not be computed: {cause}'
@@ -157,12 +161,14 @@ class PhononsWorkChain(WorkChain):
         lowest, where = summary['min_frequency_per_cm'], summary['min_frequency_q']
         self.report(
             f'lowest frequency {lowest:.1f} 1/cm at q = {np.round(where, 3).tolist()}; '
-            f'{summary["n_qpoints"]} q-points'
+            f'{summary["n_qpoints"]} q-points on the mesh, {summary["n_exact_qpoints"]} exact ones'
         )
         if summary['imaginary']:
+            places = describe(summary['imaginary_points']) or 'none'
             self.report(
-                f'WARNING: imaginary modes, {100 * summary["imaginary_share"]:.2g} % of all: the '
-                'crystal is unstable, not relaxed, or the potential is wrong here'
+                f'WARNING: imaginary modes, {100 * summary["imaginary_share"]:.2g} % of those on '
+                f'the mesh; at the points that the supercell has exactly: {places}. The crystal is '
+                'unstable, not relaxed, or the potential is wrong here'
             )
 
 

@@ -11,7 +11,7 @@ from aiida_mlip_ins.calculations.functions.measured import measured_peaks
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
 from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.workflows.compare import CompareWorkChain, inputs_of_chain
-from aiida_mlip_ins.workflows.composition import Composition, set_link_label
+from aiida_mlip_ins.workflows.composition import set_link_label
 from aiida_mlip_ins.workflows.frame_inputs import kpoint_problems
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import (
@@ -21,6 +21,7 @@ from aiida_mlip_ins.workflows.mace_pressure_scan import (
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline_builder import get_builder
 from aiida_mlip_ins.workflows.pipeline_checks import SCANS
+from aiida_mlip_ins.workflows.pipeline_cure import CuringChain
 from aiida_mlip_ins.workflows.pipeline_ports import (
     define_exit_codes,
     define_inputs,
@@ -31,7 +32,7 @@ from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
 
-class HighPressureInsWorkChain(Composition):
+class HighPressureInsWorkChain(CuringChain):
     """INS spectra of a crystal under pressure from a MACE potential trained on its own DFT data.
 
     It only composes: every step is a process that can be run alone. Given a ``model`` it starts at
@@ -63,6 +64,7 @@ class HighPressureInsWorkChain(Composition):
             while_(cls.has_pressure_left)(
                 cls.run_mace_phonons,
                 cls.inspect_mace_phonons,
+                if_(cls.has_unstable)(cls.run_cure, cls.inspect_cure),
                 cls.run_ins,
                 cls.inspect_ins,
             ),
@@ -239,15 +241,18 @@ class HighPressureInsWorkChain(Composition):
             self.to_context(phonons=append_(self.submit(MacePhononsWorkChain, **inputs)))
 
     def inspect_mace_phonons(self) -> None:
-        """Take the force constants of the pressures that have them."""
-        for index, node in zip(self._current(), self.ctx.phonons, strict=True):
+        """Take the force constants of the pressures that have them and need no cure."""
+        nodes = dict(zip(self._current(), self.ctx.phonons, strict=True))
+        self.ctx.unstable = {i: node for i, node in nodes.items() if self._awaits_cure(i, node)}
+        self.ctx.stable = {i: node for i, node in nodes.items() if i not in self.ctx.unstable}
+        for index, node in self.ctx.stable.items():
             self._take_phonons('mace', node, index)
 
     def run_ins(self) -> None:
         """Simulate the INS spectra at the pressures that have force constants."""
         self.ctx.ins = []
         self.ctx.ins_indices = []
-        for index, node in zip(self._current(), self.ctx.phonons, strict=True):
+        for index, node in self.ctx.stable.items():
             if 'force_constants' not in node.outputs:
                 continue
             inputs = self.exposed_inputs(InsWorkChain, 'ins')
@@ -299,10 +304,3 @@ class HighPressureInsWorkChain(Composition):
             )
         self.report('all spectra computed and compared')
         return None
-
-    def _take_phonons(self, engine: str, node: orm.ProcessNode, index: int) -> None:
-        """Take over what a phonon workchain made at one pressure."""
-        key = pressure_key(index)
-        places = {'force_constants': 'force_constants', 'modes': 'modes', 'summary': 'phonons'}
-        self._take(node, {name: f'{engine}.{place}.{key}' for name, place in places.items()})
-        self._note_missing(node, f'the phonons of {engine} at {self.ctx.pressures[index]} GPa')

@@ -15,6 +15,7 @@ from aiida_mlip_ins.data.structure import structure_problems
 from aiida_mlip_ins.science.settings import nearest
 from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.workflows.composition import fill, tried
+from aiida_mlip_ins.workflows.cure_inputs import remedy_inputs
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_inputs import train_inputs_from_protocol
@@ -33,9 +34,14 @@ LINKS = (
     'mace_pressure_scan',
     'mace_phonons',
     'ins',
+    'cure',
     'peak_search',
 )
 """Links of the chain whose own protocols can be overridden, each under its name."""
+
+POLICIES = ('ins', 'cure')
+"""What meets imaginary modes: the policy of the spectrum (``imaginary`` in its settings), or a cure
+before it."""
 
 
 def get_builder(
@@ -63,8 +69,8 @@ def get_builder(
     :param protocol: ``fast``, ``balanced`` or ``stringent``, for every link.
     :param overrides: values on top of those of ``protocols/pipeline.yaml``, and under the name of a
         link (``pw_scan``, ``reference``, ``train``, ``pw_phonons``, ``mace_pressure_scan``,
-        ``mace_phonons``, ``ins``) those on top of that link's protocol; under ``peak_search`` those
-        of the search for measured peaks, such as ``windows``.
+        ``mace_phonons``, ``ins``, ``cure``) those on top of that link's protocol; under
+        ``peak_search`` those of the search for measured peaks, such as ``windows``.
     :param pw_options: ``metadata.options`` of every pw.x job.
     :param engine_options: ``metadata.options`` of every engine job.
     :param dataset: labelled frames to train on, in place of DFT.
@@ -108,8 +114,19 @@ def get_builder(
             builder[name] = node
     if foundation is not None:
         builder.train.foundation = foundation
+    policy = numbers['imaginary_policy']
+    if policy not in POLICIES:
+        found.append(
+            f"overrides.imaginary_policy: unknown policy '{policy}' (valid: ins, for what "
+            'ins.parameters.imaginary says, and cure)'
+        )
     if not code_found:
         add_mace(builder, found, links, engine)
+        if policy == 'cure':
+            cured = (code, structure, [*pressures, 0.0][0], protocol, links['cure'], engine_options)
+            remedies = tried(found, 'cure', remedy_inputs, *cured)
+            if remedies is not None:
+                builder.cure = remedies
     if measured:
         builder.measured, wrong = by_key(measured, builder.pressures.get_list())
         found += wrong

@@ -10,6 +10,7 @@ from aiida_mlip_ins.data.structure import structure_problems, to_atoms
 from aiida_mlip_ins.science.sampling import folded_mesh, molecule_problems, sampling_problems
 from aiida_mlip_ins.science.scheduling import kpoint_meshes
 from aiida_mlip_ins.science.structure import pressure_problems
+from aiida_mlip_ins.workflows.cure_inputs import validate as validate_cure
 from aiida_mlip_ins.workflows.measured_inputs import measured_problems
 from aiida_mlip_ins.workflows.pw_pressure_scan import PwPressureScanWorkChain
 from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
@@ -64,6 +65,9 @@ def input_problems(inputs: Mapping[str, Any], _: Any) -> str | None:
     ]
     if (needs_frames or 'pw_phonons' in inputs) and not scans:
         found.append('pw_quadratic_scan: needed, DFT starts from its own relaxed cells')
+    if 'cure' in inputs:
+        links = {'phonons': inputs.get('mace_phonons', {}), 'ins': inputs.get('ins', {})}
+        found += [f'cure: {line}' for line in (validate_cure(links, None) or '').splitlines()]
     if 'sampling' in inputs:
         sections = inputs['sampling'].get_dict()
         sections.pop('splits', None)

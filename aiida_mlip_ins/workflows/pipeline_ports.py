@@ -12,6 +12,7 @@ from aiida_mlip_ins.data.measured import MeasuredSpectrumData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.workflows.compare import CompareWorkChain
+from aiida_mlip_ins.workflows.cure import CureWorkChain
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
@@ -90,6 +91,16 @@ def define_inputs(spec: ProcessSpec) -> None:
     )
     spec.expose_inputs(MacePhononsWorkChain, 'mace_phonons', exclude=('structure', 'model'))
     spec.expose_inputs(InsWorkChain, 'ins', exclude=('force_constants', 'pressure'))
+    spec.expose_inputs(
+        CureWorkChain,
+        'cure',
+        include=('settings', 'relax'),
+        namespace_options={
+            **optional,
+            'help': 'With it, imaginary modes of the potential are cured before the spectrum; '
+            'without it, `ins.ins.parameters.imaginary` says what becomes of them.',
+        },
+    )
     spec.inputs.validator = input_problems
 
 
@@ -112,6 +123,13 @@ def define_outputs(spec: ProcessSpec) -> None:
         ('peaks', orm.List, 'Measured peaks (1/cm)'),
         ('intensities', InsSpectrumData, 'INS per atom, order, bank'),
         ('spectra', InsSpectrumData, 'INS with the resolution of the instrument'),
+        (
+            'cure.structures',
+            orm.StructureData,
+            'With the input `cure`: crystal (angstrom) that was cured of imaginary modes, which '
+            'the force constants, modes and spectra of that pressure are of',
+        ),
+        ('cure.reports', orm.Dict, 'What was tried against imaginary modes, and what it led to'),
     ]
     for engine in ('mace', 'pw'):
         per_pressure += [

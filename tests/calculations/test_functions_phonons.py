@@ -5,6 +5,7 @@ from aiida_phonopy.data import ForceConstantsData, PreProcessData
 from phonon_nodes import (
     PARAMETERS,
     dft_force_constants,
+    dimerising_force_constants,
     spring_dataset,
     spring_force_constants,
     spring_structure,
@@ -147,3 +148,18 @@ def test_kinds_and_isotopes_survive(aiida_profile):
     modes = analyse_modes(constants, orm.Dict(PARAMETERS))['modes']
     assert modes.base.attributes.get('symbols') == ['H', 'Li']
     assert modes.get_array('masses')[0] == pytest.approx(2.014)
+
+
+def test_a_crystal_that_is_soft_at_the_border_alone_is_not_called_stable(aiida_profile):
+    found = analyse_modes(dimerising_force_constants(), orm.Dict({**PARAMETERS, 'mesh': [4, 1, 1]}))
+    modes, summary = found['modes'], found['summary'].get_dict()
+    assert modes.get_array('mesh_frequencies').min() > 150
+    assert summary['imaginary_share'] == 0.0
+    assert summary['imaginary'] is True
+    lowest = -521.47 * np.sqrt(0.04 / 1.008)
+    assert summary['min_frequency_per_cm'] == pytest.approx(lowest, rel=1e-4)
+    assert summary['min_frequency_q'] == [0.5, 0.0, 0.0]
+    assert [point['weight'] for point in summary['imaginary_points']] == [0.25]
+    assert modes.get_array('exact_points')[:, 0].tolist() == [0.0, 0.25, 0.5]
+    assert modes.get_array('exact_frequencies').shape == (3, 3)
+    assert set(modes.base.attributes.get('units')) >= {'exact_points', 'exact_frequencies'}

@@ -67,6 +67,18 @@ def test_the_worst_pressure_decides(name, key, bad):
     assert passed(name, summary) is None
 
 
+def test_where_the_crystal_is_soft_is_said():
+    summary = numbers()
+    point = {'q': [0.5, 0.0, 0.0], 'frequencies_per_cm': [-104.3], 'weight': 0.25}
+    summary['pressures'][1] |= {'min_frequency_per_cm': -104.3, 'imaginary_points': [point]}
+    (found,) = (v for v in verdicts(summary, []) if v.name == 'min_frequency')
+    assert found.passed is False
+    assert found.detail == (
+        '0 GPa: 2, 1.5 GPa: -104; imaginary at 1.5 GPa: -104.3 1/cm at q = (0.5 0 0) with a weight '
+        'of 25 %'
+    )
+
+
 def test_one_lattice_mode_that_goes_down_is_a_miss():
     assert passed('lattice_shift', numbers(), 3.0, -0.1) is False
     assert passed('lattice_shift', numbers()) is None

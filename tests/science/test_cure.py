@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase import Atoms
-from springs import phonopy_arrays
+from springs import phonopy_arrays, soft_row
 
 from aiida_mlip_ins.science import cure, phonons
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS, load_protocol
@@ -46,18 +46,8 @@ def test_few_points_are_taken_as_they_are():
 
 
 def chain(onsite: float, spring: float, multiples: int = 4) -> phonons.Phonon:
-    """Return atoms in a row along x, each held by springs along x to its neighbours and its site.
-
-    On paper ``m w^2 = onsite + 2 spring (1 - cos(2 pi q))`` along x; y and z are stiff.
-    """
-    constants = np.zeros((multiples, multiples, 3, 3))
-    for atom in range(multiples):
-        constants[atom, atom] = np.diag([onsite + 2 * spring, 5.0, 5.0])
-        for other in ((atom + 1) % multiples, (atom - 1) % multiples):
-            constants[atom, other, 0, 0] -= spring
-    atoms = Atoms('H', cell=[2.0, 9.0, 9.0], pbc=True, masses=[1.0])
-    arrays = phonopy_arrays(atoms, [multiples, 1, 1], constants)
-    return phonons.make_phonopy(**{**arrays, 'symbols': ['H']})
+    """Return the phonons of a row of atoms."""
+    return phonons.make_phonopy(**soft_row(onsite, spring, multiples))
 
 
 def test_the_chain_that_folds_in_two():
@@ -92,6 +82,14 @@ def test_modes_between_those_of_the_supercell_are_interpolated() -> None:
     # m w^2 = 1 - 2 (1 - cos(2 pi / 3)) = -2
     assert third.frequency == pytest.approx(-521.47 * np.sqrt(2), rel=1e-4)
     assert third.multiples == [3, 1, 1]
+
+
+def test_a_point_is_looked_at_whether_it_is_exact_or_not() -> None:
+    row = chain(onsite=1.0, spring=-1.0, multiples=3)
+    found = cure.mode_at(row, [0.5, 0.0, 0.0], [2, 1, 1], 1.0)
+    assert found == cure.softest_mode(row, 2, 1.0, False)
+    assert cure.mode_at(row, [0.0, 0.0, 0.0], [1, 1, 1], 1.0) is None
+    assert cure.mode_at(chain(onsite=1.0, spring=1.0), [0.5, 0, 0], [2, 1, 1], 1.0) is None
 
 
 def two_atoms(strength: float) -> phonons.Phonon:

@@ -269,6 +269,24 @@ def test_a_soft_point_that_the_mesh_passes_by_is_seen() -> None:
     assert process.results().status == 410
 
 
+def test_a_larger_supercell_that_lacks_the_soft_point_is_no_cure() -> None:
+    """In three cells the border is not among the exact points; it is looked at all the same."""
+    process, _ = started(remedies=['supercell'], added_multiples=3)
+    assert process.ctx.supercell == [4, 1, 1]
+    assert process.ctx.soft['mode']['q'] == [0.5, 0.0, 0.0]
+    process.choose()
+    assert process.ctx.supercell == [7, 4, 4]
+    row = constants(process.ctx.structure, [7, 1, 1], stable=False)
+    summary = phonons(process, imaginary=False).outputs.summary.clone()
+    process.ctx.phonons = finished(
+        MacePhononsWorkChain,
+        {'force_constants': row, 'summary': summary, 'modes': orm.ArrayData(np.zeros(3))},
+    )
+    assert process.inspect_phonons() is None
+    assert process.ctx.soft['mode']['q'] == [0.5, 0.0, 0.0]
+    assert process.results().status == 410
+
+
 def test_a_mode_without_a_well_is_not_followed() -> None:
     process, submissions = started(remedies=['follow'], max_follows=3)
     process.choose()
@@ -327,6 +345,8 @@ def test_a_link_that_failed_is_passed_on(step: str, key: str, status: int) -> No
     found = getattr(process, step)()
     assert found.status == status
     assert 'it failed' in found.message
+    said = [entry.message for entry in orm.Log.collection.get_logs_for(process.node)]
+    assert said[-1].endswith(found.message)
 
 
 @pytest.mark.engines

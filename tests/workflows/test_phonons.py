@@ -1,17 +1,24 @@
 """The phonon workchains: builders, refusals, each step, and a run with a stand-in labeller."""
 
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from aiida import orm
 from aiida.common import LinkType
-from phonon_nodes import PARAMETERS, spring_dataset, spring_structure
+from phonon_nodes import (
+    PARAMETERS,
+    dimerising_force_constants,
+    spring_dataset,
+    spring_structure,
+)
 from pw_mocks import code, family, finished, instantiate
 from springs import brucite_cell
 
 from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.workflows import phonons
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.phonon_inputs import validate_supercell_matrix
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
@@ -196,6 +203,29 @@ def test_imaginary_modes_are_no_failure_but_are_said(mace):
     assert any('WARNING: imaginary modes' in message for message in messages)
 
 
+def test_a_soft_border_of_the_zone_is_said(mace, monkeypatch):
+    """Also where the mesh passes it by."""
+    constants = dimerising_force_constants().store()
+    made = SimpleNamespace(is_finished_ok=True)
+    monkeypatch.setattr(
+        phonons, 'make_force_constants',
+        SimpleNamespace(run_get_node=lambda *_, **__: (constants, made)),
+    )  # fmt: skip
+    mace.parameters = orm.Dict({**PARAMETERS, 'mesh': [4, 1, 1]})
+    process = instantiate(mace)
+    process.setup()
+    process.ctx.labelling = labelled(process)
+    assert process.run_force_constants() is None
+    process.results()
+    assert process.outputs['summary']['imaginary'] is True
+    messages = [entry.message for entry in orm.Log.collection.get_logs_for(process.node)]
+    assert any(
+        'WARNING: imaginary modes, 0 % of those on the mesh' in message
+        and '-103.9 1/cm at q = (0.5 0 0) with a weight of 25 %' in message
+        for message in messages
+    )
+
+
 def test_a_labeller_that_failed_is_passed_on(mace):
     process = instantiate(mace)
     process.setup()
@@ -248,11 +278,11 @@ def test_parameters_of_the_tests_are_whole(mace):
 
 @pytest.mark.parametrize('protocol', PROTOCOLS)
 def test_modes_are_checked_on_the_mesh_of_the_spectrum(engine, model, protocol):
-    phonons = MacePhononsWorkChain.get_builder_from_protocol(
+    modes = MacePhononsWorkChain.get_builder_from_protocol(
         engine, spring_structure(), model, protocol
     )
     spectrum = InsWorkChain.get_builder_from_protocol(
         engine, protocol=protocol, structure=spring_structure()
     )
     for name in ('mesh', 'gamma_centred', 'imaginary_tolerance'):
-        assert phonons.parameters[name] == spectrum.ins.parameters[name]
+        assert modes.parameters[name] == spectrum.ins.parameters[name]

@@ -90,8 +90,11 @@ def _compare(
         if summary is not None:
             row |= {
                 name: summary.get(name)
-                for name in ('min_frequency_per_cm', 'imaginary_share', 'imaginary')
-            }
+                for name in (
+                    'min_frequency_per_cm', 'min_frequency_q', 'imaginary_share', 'imaginary',
+                    'imaginary_points',
+                )
+            }  # fmt: skip
         rows.append(row)
     table = shift_table.shift_table(modes['mace'], modes['pw'], values, settings)
     peaks = [None if n is None else n.get_list() for n in found('experiment', 'peaks')]

@@ -24,16 +24,18 @@ def soft_mode(
     parameters: orm.Dict,
     summary: orm.Dict,
     settings: orm.Dict,
+    before: orm.Dict | None = None,
 ) -> dict[str, orm.Data]:
     """Find the softest imaginary mode of a small supercell, and the frames along it.
 
-    A mesh may pass between soft points of high symmetry, so they are looked at by themselves, as
-    far as the supercell of the force constants has them exactly; if there is none, but imaginary
-    modes on the mesh, the others are looked at too.
+    Points that the supercell of the force constants has exactly come first; if none of them is
+    soft, but there are imaginary modes, the others are looked at too.
 
     :param parameters: ``PhononSettings``, for what counts as imaginary.
-    :param summary: of the modes on the mesh.
+    :param summary: of the phonons.
     :param settings: ``CureSettings``.
+    :param before: ``mode`` of a smaller supercell, at whose q-point this one is looked at as well,
+        interpolated or not: that it is not among the exact ones any more is no cure.
     :return: ``mode`` with ``q``, ``multiples``, ``band``, ``frequency_per_cm``; ``frames``; nothing
         if there is no such mode.
     """
@@ -43,6 +45,8 @@ def soft_mode(
     mode = cure.softest_mode(phonon, chosen.max_multiple, tolerance, exact=True)
     if mode is None and summary['imaginary']:
         mode = cure.softest_mode(phonon, chosen.max_multiple, tolerance, exact=False)
+    if mode is None and before is not None:
+        mode = cure.mode_at(phonon, before['q'], before['multiples'], tolerance)
     if mode is None:
         return {}
     values = dataclasses.asdict(mode)

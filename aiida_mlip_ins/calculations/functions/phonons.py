@@ -11,7 +11,7 @@ from aiida_phonopy.data import ForceConstantsData, PreProcessData
 from ase import Atoms
 
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
-from aiida_mlip_ins.science import phonons
+from aiida_mlip_ins.science import phonons, zone
 from aiida_mlip_ins.science.settings import build
 
 SOURCE = 'phonon'
@@ -19,7 +19,8 @@ DISPLACEMENT = 'displacement'
 MODE_UNITS = {
     'frequencies': '1/cm', 'eigenvectors': 'mass-weighted, normalised', 'masses': 'u',
     'cell': 'angstrom', 'positions': 'angstrom', 'mesh_points': 'reciprocal lattice',
-    'mesh_weights': '', 'mesh_frequencies': '1/cm',
+    'mesh_weights': '', 'mesh_frequencies': '1/cm', 'exact_points': 'reciprocal lattice',
+    'exact_weights': '', 'exact_frequencies': '1/cm',
 }  # fmt: skip
 POSITION_TOLERANCE = 1e-4
 """angstrom; extended XYZ keeps eight decimals."""
@@ -135,7 +136,10 @@ def forces_problems(expected: list[Atoms], labelled: list[Atoms]) -> list[str]:
 
 @calcfunction
 def analyse_modes(force_constants: ForceConstantsData, parameters: orm.Dict) -> dict[str, orm.Data]:
-    """Return modes at Gamma and frequencies on a mesh, and what they say about stability."""
+    """Return modes at Gamma, frequencies on a mesh and at the points the supercell has exactly.
+
+    :return: ``modes``; ``summary``: what they say about stability.
+    """
     settings = build(phonons.PhononSettings, parameters.get_dict(), 'parameters')
     phonon = phonopy_of(force_constants)
     primitive = phonon.primitive
@@ -143,6 +147,7 @@ def analyse_modes(force_constants: ForceConstantsData, parameters: orm.Dict) -> 
     acoustic = phonons.acoustic_modes(vectors, primitive.masses)
     points, weights = phonons.mesh_points(settings.mesh, settings.gamma_centred)
     on_mesh, _ = phonons.modes_at(phonon, points)
+    exact = zone.exact_modes(phonon, frequencies)
     modes = orm.ArrayData(
         {
             'frequencies': frequencies,
@@ -154,6 +159,9 @@ def analyse_modes(force_constants: ForceConstantsData, parameters: orm.Dict) -> 
             'mesh_points': points,
             'mesh_weights': weights,
             'mesh_frequencies': on_mesh,
+            'exact_points': exact.points,
+            'exact_weights': exact.weights,
+            'exact_frequencies': exact.frequencies,
         }
     )
     attributes = force_constants.base.attributes
@@ -163,6 +171,7 @@ def analyse_modes(force_constants: ForceConstantsData, parameters: orm.Dict) -> 
     summary = phonons.summarise(
         frequencies, acoustic, points, weights, on_mesh, settings.imaginary_tolerance
     )
+    summary = zone.with_exact(summary, exact, acoustic, settings.imaginary_tolerance)
     summary |= {
         'gamma_per_cm': frequencies.tolist(),
         'mesh': list(settings.mesh),
