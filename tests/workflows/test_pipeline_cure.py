@@ -69,6 +69,7 @@ def at_the_phonons(builder: Any) -> tuple[Any, Submissions]:
     process.setup()
     structures = {f'structures.pressure_{i}': builder.structure.clone() for i in range(2)}
     process.ctx.mace_scan = finished(MacePressureScanWorkChain, structures)
+    process.ctx.relaxed = [0, 1]
     process.ctx.phonons = [
         finished(MacePhononsWorkChain, phonon_outputs(stable)) for stable in (True, False)
     ]
