@@ -22,6 +22,9 @@ PLACES: dict[str, dict[str, str]] = {
     'mlip_ins.reference': {'': ''},
     'mlip_ins.mace_train': {'model': 'model', '': 'training'},
     'mlip_ins.train': {'model': 'model', '': 'training'},
+    'mlip_ins.active_learning': {
+        'dataset': 'dataset', 'model': 'model', 'rounds': 'rounds', '': 'mace',
+    },
     'mlip_ins.pw_pressure_scan': {'': 'pw'},
     'mlip_ins.mace_pressure_scan': {'': 'mace'},
     'mlip_ins.mace_relax': {'': 'mace'},
@@ -29,7 +32,7 @@ PLACES: dict[str, dict[str, str]] = {
     'mlip_ins.mace_phonons': {'*': 'mace'},
     'mlip_ins.ins': {'spectrum': 'spectra.pressure_0', 'intensities': 'intensities.pressure_0'},
     'mlip_ins.compare': {'': 'comparison'},
-}
+}  # fmt: skip
 """Where the outputs of a link that was run alone belong among those of the whole chain."""
 PHONONS = {'modes': 'modes', 'force_constants': 'force_constants', 'summary': 'phonons'}
 HELD_OUT = ('test', 'valid')

@@ -88,6 +88,8 @@ def render(
         slope_methods=content_modes.methods(run),
         mode_notes=content_modes.notes(run),
         errors=content.error_rows(run),
+        rounds=content.rounds(run),
+        rounds_ended=run.content('rounds').get('ended'),
         dataset_checks=content_dataset.dataset_checks(run),
         pseudos=_distinct(pseudos_of(run.node), 'md5'),
         settings=settings_of(start_of(run)),
