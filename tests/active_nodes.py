@@ -88,7 +88,9 @@ def relaxation_outputs(converged: tuple[bool, ...] = (True,)) -> dict[str, orm.D
         {'converged': True, 'volume_angstrom3': 24.0} if good else {'converged': False}
         for good in converged
     ]
-    cells = {f'structures.pressure_{i}': toy_structure() for i, good in enumerate(converged) if good}
+    cells = {
+        f'structures.pressure_{i}': toy_structure() for i, good in enumerate(converged) if good
+    }
     return {**cells, 'results': orm.Dict({'pressures': rows})}
 
 

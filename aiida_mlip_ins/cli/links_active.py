@@ -9,7 +9,6 @@ from aiida.engine import ProcessBuilder
 
 from aiida_mlip_ins.cli.inputs import Inputs
 from aiida_mlip_ins.cli.links import Pressures, build, with_family
-from aiida_mlip_ins.workflows.pressures import pressure_key
 
 
 def active_learning(
@@ -31,17 +30,16 @@ def active_learning(
         given = {**given, 'settings': {**given.get('settings', {}), **budget}}
     if not frequencies:
         given = {**given, 'frequencies': False}
-    asked = inputs.pressures(pressures)
     if go_on is not None and dataset is not None:
         inputs.problems.append('dataset: the run that --go-on names has one; give one of the two')
     start = {'dataset': inputs.dataset(dataset, method)}
     if go_on is not None:
-        start = _ended_with(inputs, go_on, len(asked))
+        start = _ended_with(inputs, go_on)
     return build(
         inputs,
         ActiveLearningWorkChain.get_builder_from_protocol,
         structure=inputs.structure(structure, require_hydrogen=False),
-        pressures=asked,
+        pressures=inputs.pressures(pressures),
         engine_code=inputs.code('engine_code', engine_code),
         pw_code=inputs.code('pw_code', pw_code),
         foundation=inputs.model(foundation),
@@ -52,15 +50,14 @@ def active_learning(
     )
 
 
-def _ended_with(inputs: Inputs, text: str, count: int) -> dict[str, Any]:
-    """Return what a run left to go on from; its cells only if there is one at each pressure."""
+def _ended_with(inputs: Inputs, text: str) -> dict[str, Any]:
+    """Return what a run left to go on from, and the cells that it was given, if any."""
     process = inputs.process('go_on', text)
     if process is None:
         return {}
     start: dict[str, Any] = {
         'dataset': inputs.output(process, 'dataset'), 'history': inputs.output(process, 'rounds')
     }  # fmt: skip
-    cells = dict(process.outputs['structures']) if 'structures' in process.outputs else {}
-    if set(cells) == {pressure_key(index) for index in range(count)}:
-        start['cells'] = cells
+    if 'cells' in process.inputs:
+        start['cells'] = dict(process.inputs['cells'])
     return start

@@ -1,7 +1,7 @@
 """Active learning: which frames to compute next, how a round went, and whether that is enough.
 
 The disagreement of a committee about a frame is the spread of its forces and stress as it counts in
-the training: divided by ``sqrt(1 + (f / force_scale)^2)``, f being the root mean square force, since
+the training: divided by ``sqrt(1 + (f / force_scale)^2)``, f being the root mean square force, as
 frames with large forces are weighted down there in the same way. Without it the most distorted
 frames would always be chosen, and small displacements, which decide curvatures, never.
 """
@@ -58,7 +58,7 @@ class ActiveSettings:
         maximum=0.5,
     )
     force_scale: float | None = setting(
-        'Root mean square force above which disagreement counts less; it counts alike if not given.',
+        'Root mean square force above which a frame counts less; all count alike if not given.',
         'eV/angstrom',
         above=0.0,
         optional=True,
@@ -170,9 +170,8 @@ def most_disputed(
     :param scores: (n_pool,) of :func:`disagreement`.
     """
     apart = separations([*pool, *labelled])[: len(pool)]
+    low, high = volume_range(labelled, settings.volume_margin)
     volumes = _volumes(pool)
-    known = _volumes(labelled)
-    low, high = known.min() * (1 - settings.volume_margin), known.max() * (1 + settings.volume_margin)
     inside = (volumes >= low) & (volumes <= high)
     chosen: list[int] = []
     near: list[int] = []
@@ -185,6 +184,12 @@ def most_disputed(
         else:
             chosen.append(place)
     return Choice(chosen, near, np.flatnonzero(~inside).tolist())
+
+
+def volume_range(labelled: Sequence[Atoms], margin: float) -> tuple[float, float]:
+    """Return the volumes per atom (angstrom^3) of labelled frames, with a margin (a fraction)."""
+    known = _volumes(labelled)
+    return float(known.min() * (1 - margin)), float(known.max() * (1 + margin))
 
 
 def new_splits(

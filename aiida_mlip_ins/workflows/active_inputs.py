@@ -129,7 +129,10 @@ def get_builder(
 
 
 def _own_numbers(
-    builder: ProcessBuilder, numbers: Mapping[str, Any], pressures: list[float], protocol: str | None
+    builder: ProcessBuilder,
+    numbers: Mapping[str, Any],
+    pressures: list[float],
+    protocol: str | None,
 ) -> list[str]:
     """Put in the settings that belong to no link, or return what is wrong with them."""
     margin = numbers['pressure_margin']

@@ -33,8 +33,8 @@ class ActiveLearningWorkChain(Composition):
     showed it are in `dataset` for another training. Where the budget is used up, a last committee
     is trained on all frames, and nothing is labelled.
 
-    What the rounds made is in the outputs also when one of them fails. ``dataset``, ``rounds`` (as
-    `history`) and ``structures`` (as `cells`) are what another run goes on from.
+    What the rounds made is in the outputs also when one of them fails. ``dataset`` and ``rounds``
+    (as `history`) are what another run goes on from.
     """
 
     get_builder_from_protocol = classmethod(active_inputs.get_builder)
@@ -104,7 +104,7 @@ class ActiveLearningWorkChain(Composition):
         )
         keys = [pressure_key(index) for index in range(len(self.ctx.pressures))]
         self.ctx.cells = {key: self.ctx.around[key] for key in keys}
-        # Not the cell of a potential, which may be anywhere: all relaxations begin at the same.
+        # Potentials may end anywhere, so no round begins with the cells of the one before.
         self.ctx.start = self.ctx.cells[keys[0]]
         self.ctx.dataset = self.inputs.get('dataset')
 
@@ -163,7 +163,6 @@ class ActiveLearningWorkChain(Composition):
             self.ctx.last = node
         if 'dataset' in node.outputs:
             self.ctx.dataset = node.outputs.dataset
-        self.ctx.cells.update(outputs_in(node, 'structures'))
         if 'row' in node.outputs:
             self.ctx.rows[f'round_{self.ctx.number}'] = node.outputs.row
         if not node.is_finished_ok:

@@ -13,7 +13,7 @@ from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
 from aiida_mlip_ins.calculations.functions.sampling import frames_from_relaxation, pool_frames
 from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.data.frames import FramesData
-from aiida_mlip_ins.science.active import ActiveSettings, needs_labels
+from aiida_mlip_ins.science.active import ActiveSettings, needs_labels, volume_range
 from aiida_mlip_ins.science.settings import build
 from aiida_mlip_ins.workflows import committee
 from aiida_mlip_ins.workflows.active_ports import define_inputs, define_outputs
@@ -31,8 +31,8 @@ class ActiveLearningRoundWorkChain(Composition):
     The first member relaxes the crystal; candidates are made around its cells, and steps of its
     relaxations are candidates too. All members label all candidates; with ``mace_phonons`` all
     compute the modes of each relaxed cell. Nothing is labelled where `count` is 0, or where the
-    targets are reached without. A pressure that cannot be relaxed is no failure: its candidates are
-    made around the given cell, as frames are just what the potential lacks there.
+    targets are reached without. A pressure at which the crystal cannot be relaxed, or not to a
+    volume that labelled frames have, is no failure: candidates are made around the given cell.
     """
 
     @classmethod
@@ -93,8 +93,7 @@ class ActiveLearningRoundWorkChain(Composition):
         node = self.ctx.committee
         models = outputs_in(node, 'models')
         self.ctx.models = {key: models[key] for key in sorted(models, key=_number)}
-        for key, model in self.ctx.models.items():
-            self.out(f'models.{key}', model)
+        self.out_many({f'models.{key}': model for key, model in self.ctx.models.items()})
         if 'summary' in node.outputs:
             self.ctx.known['committee'] = node.outputs.summary
         if len(self.ctx.models) < committee.FEWEST:
@@ -113,18 +112,28 @@ class ActiveLearningRoundWorkChain(Composition):
         return self._submit('relaxation', MacePressureScanWorkChain, inputs)
 
     def inspect_relaxation(self) -> None:
-        """Take the cells that there are, and note at which pressures they are relaxed."""
+        """Take the cells that are relaxed, and that the labelled frames know the volume of."""
         node = self.ctx.relaxation
-        for key, structure in outputs_in(node, 'structures').items():
-            self.ctx.cells[key] = structure
-            self.out(f'structures.{key}', structure)
-        self.ctx.relaxed = []
-        if 'results' in node.outputs:
-            self.out('results', node.outputs.results)
-            self.ctx.known['relaxation'] = node.outputs.results
-            rows = node.outputs.results['pressures']
-            self.ctx.relaxed = [pressure_key(i) for i, r in enumerate(rows) if r['converged']]
+        structures = outputs_in(node, 'structures')
+        self.out_many({f'structures.{key}': cell for key, cell in structures.items()})
         self._note_missing(node, 'relaxed cells')
+        self.ctx.relaxed = []
+        if 'results' not in node.outputs:
+            return
+        self.out('results', node.outputs.results)
+        self.ctx.known['relaxation'] = node.outputs.results
+        margin = self.inputs.settings['volume_margin']
+        low, high = volume_range(self.inputs.dataset.get_frames(), margin)
+        for index, row in enumerate(node.outputs.results['pressures']):
+            key = pressure_key(index)
+            if not row['converged']:
+                continue
+            volume = structures[key].get_cell_volume() / len(structures[key].sites)
+            if low <= volume <= high:
+                self.ctx.cells[key] = structures[key]
+                self.ctx.relaxed.append(key)
+            else:
+                self.report(f'{key}: {volume:.2f} angstrom^3/atom is far from all labelled frames')
 
     def make_candidates(self) -> ExitCode | None:
         """Make the frames to choose from, and list what is to be computed for them."""
@@ -218,7 +227,8 @@ class ActiveLearningRoundWorkChain(Composition):
         columns = functions.spread_columns(
             self.ctx.selection, self.ctx.known.get('frequencies'), pressures
         )
-        if self.inputs.count.value == 0 or not needs_labels(columns, self._settings):
+        settings = build(ActiveSettings, self.inputs.settings.get_dict(), 'settings')
+        if self.inputs.count.value == 0 or not needs_labels(columns, settings):
             return None
         self.ctx.chosen = found.get('frames')
         if self.ctx.chosen is None:
@@ -273,10 +283,6 @@ class ActiveLearningRoundWorkChain(Composition):
             code: ExitCode = self.exit_codes[f'ERROR_{link}_FAILED']
             return code.format(cause=cause)
         return None
-
-    @property
-    def _settings(self) -> ActiveSettings:
-        return build(ActiveSettings, self.inputs.settings.get_dict(), 'settings')
 
     @property
     def _seed(self) -> int:

@@ -271,7 +271,8 @@ def test_active_learning_says_what_is_wrong(refused, cif, pw_code, engine_code, 
     said = refused('active-learning', cif, '--pressures', '1.5,0', '--dataset', 'nothing')
     assert "dataset: 'nothing' is neither a file nor" in said
     assert 'ascending order' in said
-    said = refused('active-learning', cif, '--pressures', '0', '--go-on', 'nothing', '--dataset', '1')
+    words = [cif, '--pressures', '0', '--go-on', 'nothing', '--dataset', '1']
+    said = refused('active-learning', *words)
     assert "go_on: 'nothing' is neither a file nor" in said
     assert 'give one of the two' in said
     words = [cif, '--pressures', '0,1.5', '--pseudo-family', pseudo_family.label]

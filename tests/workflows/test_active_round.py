@@ -148,6 +148,19 @@ def test_candidates_of_a_pressure_that_cannot_be_relaxed_are_around_the_given_ce
     assert row['volumes'] == [24.0, None]
 
 
+def test_a_volume_that_no_labelled_frame_has_is_not_believed() -> None:
+    process, _ = begun()
+    given = process.ctx.cells['pressure_0'].uuid
+    blown = toy_structure().get_ase()
+    blown.set_cell(blown.cell * 1.15, scale_atoms=True)
+    outputs = {**relaxation_outputs(), 'structures.pressure_0': orm.StructureData(ase=blown)}
+    process.ctx.relaxation = finished(MacePressureScanWorkChain, outputs)
+    process.inspect_relaxation()
+    assert process.ctx.cells['pressure_0'].uuid == given
+    assert process.ctx.relaxed == []
+    assert process.outputs['structures']['pressure_0'].get_cell_volume() > 35
+
+
 def test_steps_of_the_relaxation_are_candidates() -> None:
     process, _ = begun()
     process.run_committee()

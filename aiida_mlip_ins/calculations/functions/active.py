@@ -178,7 +178,9 @@ def collect_rounds(ended: orm.Str, history: orm.Dict | None = None, **rows: orm.
     return orm.Dict({'rounds': [*before, *ordered], 'ended': ended.value, 'units': active.UNITS})
 
 
-def spread_columns(selection: orm.Dict, frequencies: orm.Dict | None, count: int) -> dict[str, Any]:
+def spread_columns(
+    selection: orm.Dict, frequencies: orm.Dict | None, count: int
+) -> dict[str, Any]:
     """Return the columns of a row that are known before any frame is labelled.
 
     :param count: number of pressures.
