@@ -101,9 +101,7 @@ def get_builder(
             found, 'mace_phonons', MacePhononsWorkChain.get_builder_from_protocol,
             code, structure, None, protocol, links['mace_phonons'], engine_options,
         )  # fmt: skip
-    evaluate = tried(
-        found, 'evaluate', evaluate_inputs_from_protocol, protocol, links['evaluate']
-    )
+    evaluate = tried(found, 'evaluate', evaluate_inputs_from_protocol, protocol, links['evaluate'])
     builder = cls.get_builder()
     builder.structure = structure
     builder.pressures = orm.List([float(pressure) for pressure in pressures])

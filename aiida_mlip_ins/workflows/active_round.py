@@ -25,6 +25,7 @@ from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 from aiida_mlip_ins.workflows.pressures import pressure_key
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
+
 class ActiveLearningRoundWorkChain(Composition):
     """Train a committee on what is labelled, and label the frames that it disagrees on most.
 

@@ -92,9 +92,7 @@ def section_problems(
     return found
 
 
-def _folding_problems(
-    sections: Mapping[str, Any], crystal: Atoms, distance: float
-) -> list[str]:
+def _folding_problems(sections: Mapping[str, Any], crystal: Atoms, distance: float) -> list[str]:
     """Return the supercells that cannot have the k-points of the crystal."""
     matrices = [
         (section, matrix)

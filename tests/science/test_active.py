@@ -25,9 +25,7 @@ def settings(**changes: Any) -> active.ActiveSettings:
 def labels(forces: tuple[float, float], stress: float = 0.0) -> Labels:
     """Return labels of frames of two and three atoms, all forces of one having one value."""
     values = np.repeat(np.array(forces), N_ATOMS)
-    return Labels(
-        np.zeros(2), np.tile(values[:, None], (1, 3)), np.full((2, 6), stress)
-    )
+    return Labels(np.zeros(2), np.tile(values[:, None], (1, 3)), np.full((2, 6), stress))
 
 
 def cell(shift: float = 0.0, length: float = 4.0, source: str = 'rattle') -> Atoms:

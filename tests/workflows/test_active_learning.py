@@ -17,7 +17,6 @@ from aiida_mlip_ins.report.html import write_report
 from aiida_mlip_ins.science.dataset import labelled
 from aiida_mlip_ins.workflows import active_learning
 from aiida_mlip_ins.workflows.active_inputs import input_problems
-from aiida_mlip_ins.workflows.active_learning import ActiveLearningWorkChain
 from aiida_mlip_ins.workflows.active_round import ActiveLearningRoundWorkChain
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
@@ -145,7 +144,7 @@ def test_first_frames_are_looked_at_before_anything_is_labelled() -> None:
         builder(dataset=False, overrides=changes)
     few = {'minimum_frames': 50}
     changes = overrides(committee={'size': 2, 'train': {'parameters': few}})
-    with pytest.raises(ValueError, match='first: frames: .*minimum_frames of 50'):
+    with pytest.raises(ValueError, match=r'first: frames: .*minimum_frames of 50'):
         builder(dataset=False, overrides=changes)
     huge = {'bulk_modulus': 100.0, 'sampling': {'rattle': {'heavy': 3.0}}}
     with pytest.raises(ValueError, match='first: atoms too close'):

@@ -178,9 +178,7 @@ def collect_rounds(ended: orm.Str, history: orm.Dict | None = None, **rows: orm.
     return orm.Dict({'rounds': [*before, *ordered], 'ended': ended.value, 'units': active.UNITS})
 
 
-def spread_columns(
-    selection: orm.Dict, frequencies: orm.Dict | None, count: int
-) -> dict[str, Any]:
+def spread_columns(selection: orm.Dict, frequencies: orm.Dict | None, count: int) -> dict[str, Any]:
     """Return the columns of a row that are known before any frame is labelled.
 
     :param count: number of pressures.
@@ -219,9 +217,7 @@ def _new_errors(labelled: DatasetData | None, members: Mapping[str, DatasetData]
         return row
     frames = labelled.get_frames()
     places = [int(frame.info['pool_index']) for frame in frames]
-    predicted = [
-        labels_of([member[place] for place in places]) for member in _by_member(members)
-    ]
+    predicted = [labels_of([member[place] for place in places]) for member in _by_member(members)]
     table, _ = compare(
         labels_of(frames),
         predicted,

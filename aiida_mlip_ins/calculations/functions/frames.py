@@ -45,9 +45,7 @@ def targeted_configurations(
     return FramesData.from_frames(frames)
 
 
-def composed(
-    cells: Mapping[float, Atoms], settings: Mapping[str, Any], seed: int
-) -> list[Atoms]:
+def composed(cells: Mapping[float, Atoms], settings: Mapping[str, Any], seed: int) -> list[Atoms]:
     """Return the frames of :func:`targeted_configurations`, without nodes.
 
     :param cells: relaxed at each pressure (GPa).

@@ -59,9 +59,7 @@ def first_problems(
     return found + [f'{where}.{line}' for line in sampling_problems(values['sampling'])]
 
 
-def first_cells(
-    crystal: Atoms, pressures: Sequence[float], settings: FirstSettings
-) -> list[Atoms]:
+def first_cells(crystal: Atoms, pressures: Sequence[float], settings: FirstSettings) -> list[Atoms]:
     """Return a guess of the crystal at each pressure (GPa), and at that of the settings.
 
     The given crystal, with its X-H bonds corrected, stands for no pressure. All axes are compressed
