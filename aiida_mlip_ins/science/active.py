@@ -76,6 +76,9 @@ class ActiveSettings:
         above=0.0,
         optional=True,
     )
+    target_stress_error: float | None = setting(
+        'The same of the stress.', 'GPa', above=0.0, optional=True
+    )
     target_force_spread: float | None = setting(
         'Spread of the forces (rms) over the candidates.', 'meV/angstrom', above=0.0, optional=True
     )
@@ -87,8 +90,13 @@ class ActiveSettings:
     )
 
 
+NO_FORCE = 1e-5
+"""eV/angstrom; forces that symmetry takes away are below. Every potential has them right, so errors
+and spreads of forces leave them out."""
+
 TARGETS = {
     'target_force_error': ('force_error', 'force error on the new frames', UNITS['force']),
+    'target_stress_error': ('stress_error', 'stress error on the new frames', UNITS['stress']),
     'target_force_spread': ('force_spread', 'spread of forces', UNITS['force']),
     'target_frequency_spread': (
         'frequency_spread', 'spread of frequencies', UNITS['frequency'],
@@ -131,6 +139,34 @@ def frame_spreads(members: Sequence[Labels], n_atoms: NDArray[np.int64]) -> dict
         'stress': found['stress'],
         'mean_force': over_atoms(sizes(mean, n_atoms)['force']),
     }
+
+
+def pool_spreads(spreads: Mapping[str, FloatArray]) -> dict[str, float | None]:
+    """Return the root mean square over the frames of each spread, ``None`` where there is none.
+
+    :param spreads: of :func:`frame_spreads`; that of forces is of frames that have any.
+    """
+    moving = spreads['mean_force'] > 1e3 * NO_FORCE
+    kept = {'energy': spreads['energy'], 'force': spreads['force'][moving]}
+    return {name: rms(values) for name, values in (*kept.items(), ('stress', spreads['stress']))}
+
+
+def rms(values: FloatArray) -> float | None:
+    """Return the root mean square of what is known, ``None`` if nothing is."""
+    known = values[np.isfinite(values)]
+    return float(np.sqrt(np.mean(known**2))) if len(known) else None
+
+
+def without_symmetric_zeros(reference: Labels, members: Sequence[Labels]) -> Labels:
+    """Return the reference without the forces (now NaN) that vanish in it and in all members.
+
+    :param reference: labels of some frames.
+    :param members: labels of the same frames.
+    """
+    lengths = [np.linalg.norm(one.forces, axis=1) for one in (reference, *members)]
+    forces = np.array(reference.forces)
+    forces[np.max(lengths, axis=0) < NO_FORCE] = np.nan
+    return Labels(reference.energies, forces, reference.stresses)
 
 
 def disagreement(spreads: Mapping[str, FloatArray], settings: ActiveSettings) -> FloatArray:

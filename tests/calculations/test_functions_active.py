@@ -57,7 +57,8 @@ def test_those_that_the_members_disagree_on_are_taken(toy_dataset: DatasetData) 
     # Forces differ by 0.02 eV/angstrom times the place: of two members the spread is 1/sqrt(2).
     assert report['disagreement'][5] == pytest.approx(100.0 / np.sqrt(2))
     assert frames[0].info['force_spread'] == pytest.approx(100.0 / np.sqrt(2))
-    expected = 20.0 / np.sqrt(2) * np.sqrt(np.mean(np.arange(6) ** 2))
+    # The first has no forces, as if symmetry took them away.
+    expected = 20.0 / np.sqrt(2) * np.sqrt(np.mean(np.arange(1, 6) ** 2))
     assert report['force_spread'] == pytest.approx(expected)
     assert report['sources']['rattle'] == {
         'n_candidates': 3, 'n_chosen': 1,
@@ -115,6 +116,7 @@ def test_row_of_a_round(toy_dataset: DatasetData) -> None:
     assert row['force_error'] == pytest.approx(np.sqrt(np.mean(both**2)))
     assert row['new']['force']['rms_error'] == pytest.approx(20.0 * np.sqrt(np.mean(places**2)))
     assert row['rank_correlation'] == pytest.approx(1.0)
+    assert row['stress_error'] == 0.0
     assert (row['round'], row['n_frames'], row['n_labelled']) == (2, 22, 3)
     assert row['volumes'] == [24.0, None]
     assert row['valid_force_error'] == 7.0

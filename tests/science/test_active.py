@@ -133,3 +133,15 @@ def test_labels_are_needed_unless_all_is_known_and_reached() -> None:
     assert active.needs_labels({'frequency_spread': 2.0}, settings(target_force_error=10.0))
     nothing = settings(target_force_error=None, target_frequency_spread=None)
     assert active.needs_labels({'frequency_spread': 0.0}, nothing)
+
+
+def test_forces_that_symmetry_takes_away_do_not_count() -> None:
+    spreads = {
+        'energy': np.array([1.0, 1.0]), 'force': np.array([0.0, 8.0]),
+        'stress': np.array([np.nan, 0.2]), 'mean_force': np.array([1e-6, 50.0]),
+    }  # fmt: skip
+    assert active.pool_spreads(spreads) == {'energy': 1.0, 'force': 8.0, 'stress': 0.2}
+    found = active.without_symmetric_zeros(labels((0.0, 0.0)), [labels((1e-7, 0.3))])
+    assert np.isnan(found.forces[:2]).all()
+    assert (found.forces[2:] == 0.0).all()
+    assert active.rms(np.array([np.nan])) is None

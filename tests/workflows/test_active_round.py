@@ -34,13 +34,12 @@ pytestmark = pytest.mark.usefixtures('aiida_profile')
 def begun(
     pressures: tuple[float, ...] = (8.0,), count: int = 3, **changes: Any
 ) -> tuple[Any, Submissions]:
-    """Return a round that has been set up, with the inputs that an active learning gives it."""
-    outer = instantiate(builder(pressures, overrides=overrides(**changes)))
-    submissions = Submissions(outer)
-    outer.setup()
-    outer.run_round()
-    ((process_class, inputs),) = submissions.calls
-    process = instantiate(process_class, **{**inputs, 'count': orm.Int(count)})
+    """Return a round that has been set up, around the crystal as it is."""
+    inputs = builder(pressures, overrides=overrides(**changes))._inputs(prune=True)
+    del inputs['first']
+    cells = {f'pressure_{index}': toy_structure() for index in range(len(pressures))}
+    inputs.update(cells=cells, number=orm.Int(0), count=orm.Int(count))
+    process = instantiate(ActiveLearningRoundWorkChain, **inputs)
     submissions = Submissions(process)
     process.setup()
     return process, submissions

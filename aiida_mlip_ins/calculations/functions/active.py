@@ -80,8 +80,8 @@ def select_by_disagreement(
         'n_near': len(found.near),
         'n_outside': len(found.outside),
         'chosen': found.chosen,
-        **{f'{name}_spread': _rms(spreads[name]) for name in ('energy', 'force', 'stress')},
-        'chosen_force_spread': _rms(spreads['force'][found.chosen]),
+        **{f'{name}_spread': value for name, value in active.pool_spreads(spreads).items()},
+        'chosen_force_spread': active.rms(spreads['force'][found.chosen]),
         'disagreement': scores.tolist(),
         'sources': _by_source(frames, found.chosen, spreads['force']),
         'units': active.UNITS,
@@ -139,9 +139,9 @@ def round_row(
     :param frequencies: of :func:`frequency_spreads`.
     :param labelled: the frames that were chosen, with the labels that they got.
     :param members: ``member_i``: labels of all candidates.
-    :return: numbers with units as in ``science.active.UNITS``. ``force_error`` is of the new
-        frames, which the committee was not trained on: root mean square, mean over the members;
-        ``new`` has the errors of the committee's mean on them, see ``science.committee.compare``.
+    :return: numbers with units as in ``science.active.UNITS``. ``force_error`` and ``stress_error``
+        are of the new frames, which the committee was not trained on: root mean square over the
+        members; ``new`` also has the errors of their mean, see ``science.committee.compare``.
     """
     chosen = build(active.ActiveSettings, settings.get_dict(), 'settings')
     report = selection.get_dict()
@@ -212,20 +212,21 @@ def _valid_error(committee: orm.Dict | None) -> float | None:
 
 def _new_errors(labelled: DatasetData | None, members: Mapping[str, DatasetData]) -> dict[str, Any]:
     """Return what the labels of new frames say of the committee that had not seen them."""
-    row: dict[str, Any] = {'force_error': None, 'rank_correlation': None, 'new': None}
+    row: dict[str, Any] = dict.fromkeys(('force_error', 'stress_error', 'rank_correlation', 'new'))
     if labelled is None:
         return row
     frames = labelled.get_frames()
     places = [int(frame.info['pool_index']) for frame in frames]
     predicted = [labels_of([member[place] for place in places]) for member in _by_member(members)]
     table, _ = compare(
-        labels_of(frames),
+        active.without_symmetric_zeros(labels_of(frames), predicted),
         predicted,
         np.array([len(frame) for frame in frames]),
         [NEW] * len(frames),
     )
     force = table[NEW]['force']
     row['force_error'] = force['rms_error_of_members']
+    row['stress_error'] = table[NEW]['stress']['rms_error_of_members']
     row['rank_correlation'] = force['rank_correlation']
     row['new'] = table[NEW]
     return row
@@ -249,13 +250,7 @@ def _by_source(
         str(kind): {
             'n_candidates': int((kinds == kind).sum()),
             'n_chosen': int((kinds[list(chosen)] == kind).sum()),
-            'force_spread': _rms(spread[kinds == kind]),
+            'force_spread': active.rms(spread[kinds == kind]),
         }
         for kind in sorted(set(kinds))
     }
-
-
-def _rms(values: np.ndarray) -> float | None:
-    """Return the root mean square of what is known."""
-    known = values[np.isfinite(values)]
-    return float(np.sqrt(np.mean(known**2))) if len(known) else None
