@@ -122,6 +122,29 @@ def committee(inputs: Any, **given: Any) -> Any:
 
 
 @link(
+    STRUCTURE, options.PRESSURES, *DFT, options.ENGINE_CODE,
+    click.option('--dataset', metavar='DATASET',
+                 help='Labelled frames to start from (a node or an extended XYZ file).'),
+    METHOD,
+    click.option('--foundation', metavar='NODE', help='Model that each training starts from.'),
+    click.option('--go-on', metavar='PROCESS',
+                 help='Active learning that has ended, whose frames and rounds to go on from.'),
+    click.option('--stop-after-round', type=int, help='Number of the last round, from 0.'),
+    click.option('--frames-per-round', type=int, help='Frames labelled in a round.'),
+    click.option('--max-frames', type=int, help='Labelled frames in all.'),
+    click.option('--max-rounds', type=int, help='Rounds that label frames.'),
+    click.option('--no-frequencies', 'frequencies', flag_value=False, default=True,
+                 help='Leave out the phonons of each round.'),
+    *NUMBERS,
+)  # fmt: skip
+def active_learning(inputs: Any, **given: Any) -> Any:
+    """Label the frames of STRUCTURE that a committee of potentials disagrees on, in rounds."""
+    from aiida_mlip_ins.cli import links_active
+
+    return links_active.active_learning(inputs, **given)
+
+
+@link(
     click.argument('frames', metavar='FRAMES'),
     click.option('--model', metavar='NODE', required=True, help='Potential.'),
     options.ENGINE_CODE, *NUMBERS,

@@ -33,10 +33,10 @@ def chain(
 
     needs_dft = dft_check or (dataset is None and model is None)
     given = inputs.overrides(overrides, imaginary_policy=imaginary_policy) or {}
-    given = _with_family(given, pseudo_family, 'reference')
+    given = with_family(given, pseudo_family, 'reference')
     numbers = inputs.attempt(load_protocol, 'pipeline', protocol) or {}
     if given.get('dft_relaxation', numbers.get('dft_relaxation')) == 'vc-relax':
-        given = _with_family(given, pseudo_family, 'pw_scan')
+        given = with_family(given, pseudo_family, 'pw_scan')
     return build(
         inputs,
         HighPressureInsWorkChain.get_builder_from_protocol,
@@ -223,7 +223,7 @@ def pw_phonons(
         code=inputs.code('pw_code', pw_code),
         structure=inputs.structure(structure, require_hydrogen=False),
         protocol=protocol,
-        overrides=_with_family(given, pseudo_family, 'reference'),
+        overrides=with_family(given, pseudo_family, 'reference'),
     )
 
 
@@ -284,7 +284,7 @@ def cure(
     )
 
 
-def _with_family(given: dict[str, Any], family: str | None, link: str) -> dict[str, Any]:
+def with_family(given: dict[str, Any], family: str | None, link: str) -> dict[str, Any]:
     """Return overrides in which a link has another family of pseudopotentials."""
     if family is None:
         return given

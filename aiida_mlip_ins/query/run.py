@@ -22,6 +22,9 @@ PLACES: dict[str, dict[str, str]] = {
     'mlip_ins.reference': {'': ''},
     'mlip_ins.mace_train': {'model': 'model', '': 'training'},
     'mlip_ins.train': {'model': 'model', '': 'training'},
+    'mlip_ins.active_learning': {
+        'dataset': 'dataset', 'model': 'model', 'rounds': 'rounds', '': 'mace',
+    },
     'mlip_ins.pw_pressure_scan': {'': 'pw'},
     'mlip_ins.mace_pressure_scan': {'': 'mace'},
     'mlip_ins.mace_relax': {'': 'mace'},

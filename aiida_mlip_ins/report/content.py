@@ -213,7 +213,15 @@ def all_figures(run: Run, history: History, title: str) -> Iterator[tuple[str, F
     if learning is not None:
         arrays = dict(learning.get_iterarrays())
         yield 'learning_curve', figures_model.learning_curve(arrays, CURVES)
+    if rounds(run):
+        yield 'rounds', figures_model.rounds(rounds(run))
     yield 'time', figures_model.time_spent(bars(history), history.time_split())
+
+
+def rounds(run: Run) -> list[dict[str, Any]]:
+    """Return the rows of an active learning, none for other runs."""
+    rows: list[dict[str, Any]] = run.content('rounds').get('rounds', [])
+    return rows
 
 
 def error_rows(run: Run) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -103,6 +104,43 @@ def learning_curve(arrays: Mapping[str, np.ndarray], curves: Mapping[str, str]) 
             axis.set_yscale('log')
             axis.set(xlabel='epoch', ylabel=label)
             axis.grid(which='both', axis='y', lw=0.3, alpha=0.5)
+    return figure
+
+
+ROUNDS = {
+    'force (meV/Å)': {
+        'force_error': 'error on new frames, before training on them',
+        'valid_force_error': 'error on validation frames',
+        'force_spread': 'spread on candidates',
+    },
+    'frequencies (1/cm)': {'frequency_spread': 'spread at the worst pressure'},
+}
+"""Columns of the rounds of active learning that are shown, by the label of their axis."""
+
+
+def rounds(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Return errors and spreads against the frames that were trained on, one point a round.
+
+    :param rows: of ``round_row``; what is ``None`` has no point.
+    """
+    panels = {
+        label: {column: words for column, words in columns.items()
+                if any(row.get(column) is not None for row in rows)}
+        for label, columns in ROUNDS.items()
+    }  # fmt: skip
+    panels = {label: columns for label, columns in panels.items() if columns}
+    with canvas(3.6 * max(len(panels), 1), 3.0, columns=max(len(panels), 1)) as (figure, axes):
+        for axis, (label, columns) in zip(axes, panels.items(), strict=False):
+            for (column, words), colour in zip(
+                columns.items(), (VERMILLION, SKY, BLUE), strict=False
+            ):
+                points = [
+                    (row['n_frames'], row[column]) for row in rows if row.get(column) is not None
+                ]
+                axis.plot(*zip(*points, strict=True), 'o-', color=colour, ms=4, label=words)
+            axis.set_ylim(bottom=0)
+            axis.set(xlabel='DFT frames', ylabel=label)
+            axis.legend(fontsize=7)
     return figure
 
 

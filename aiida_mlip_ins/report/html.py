@@ -89,6 +89,8 @@ def render(
         mode_notes=content_modes.notes(run),
         cures=content_modes.cures(run),
         errors=content.error_rows(run),
+        rounds=content.rounds(run),
+        rounds_ended=run.content('rounds').get('ended'),
         dataset_checks=content_dataset.dataset_checks(run),
         pseudos=_distinct(pseudos_of(run.node), 'md5'),
         settings=settings_of(start_of(run)),

@@ -70,7 +70,7 @@ class CommitteeWorkChain(WorkChain):
     def get_builder_from_protocol(
         cls,
         code: orm.AbstractCode | str,
-        dataset: DatasetData,
+        dataset: DatasetData | None,
         foundation: MaceModelData | None = None,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
@@ -79,7 +79,7 @@ class CommitteeWorkChain(WorkChain):
         """Return a builder with the numbers of a protocol.
 
         :param code: Python of the engines environment, as a node or its label.
-        :param dataset: labelled frames.
+        :param dataset: labelled frames; ``None`` to put them in later.
         :param foundation: model that every member starts from.
         :param protocol: ``fast``, ``balanced`` or ``stringent``, also of the trainings.
         :param overrides: values on top of those of ``protocols/committee.yaml``, and under
@@ -103,7 +103,8 @@ class CommitteeWorkChain(WorkChain):
         if found or link is None:
             raise ValueError('\n'.join(found))
         builder = cls.get_builder()
-        builder.dataset = dataset
+        if dataset is not None:
+            builder.dataset = dataset
         first = numbers['first_seed']
         builder.seeds = orm.List(list(range(first, first + numbers['size'])))
         builder.max_concurrent = orm.Int(numbers['max_concurrent'])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aiida import orm
+from ase import Atoms
+
 from aiida_mlip_ins.data.model import model_problems
 from aiida_mlip_ins.data.structure import structure_problems, to_atoms
 from aiida_mlip_ins.science.sampling import folded_mesh, molecule_problems, sampling_problems
@@ -71,16 +74,29 @@ def input_problems(inputs: Mapping[str, Any], _: Any) -> str | None:
     if 'sampling' in inputs:
         sections = inputs['sampling'].get_dict()
         sections.pop('splits', None)
-        found += sampling_problems(sections)
-        found += _folding_problems(sections, inputs)
-        if sections.get('molecules', {}).get('count'):
-            found += [
-                f'sampling.{line}' for line in molecule_problems(to_atoms(inputs['structure']))
-            ]
+        reference = inputs.get('reference')
+        distance = None if reference is None else reference['kpoints_distance'].value
+        found += section_problems(sections, inputs['structure'], distance)
     return '\n'.join(found) or None
 
 
-def _folding_problems(sections: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
+def section_problems(
+    sections: Mapping[str, Any], structure: orm.StructureData, distance: float | None
+) -> list[str]:
+    """Return every problem of the sections of targeted frames of a crystal.
+
+    :param distance: largest distance between DFT's k-points (1/angstrom), ``None`` without DFT.
+    """
+    crystal = to_atoms(structure)
+    found = sampling_problems(sections)
+    if distance is not None:
+        found += _folding_problems(sections, crystal, distance)
+    if sections.get('molecules', {}).get('count'):
+        found += [f'sampling.{line}' for line in molecule_problems(crystal)]
+    return found
+
+
+def _folding_problems(sections: Mapping[str, Any], crystal: Atoms, distance: float) -> list[str]:
     """Return the supercells that cannot have the k-points of the crystal."""
     matrices = [
         (section, matrix)
@@ -88,10 +104,9 @@ def _folding_problems(sections: Mapping[str, Any], inputs: Mapping[str, Any]) ->
         for matrix in options.get('matrices') or []
         if options.get('count', 1)
     ]
-    if 'reference' not in inputs or not matrices:
+    if not matrices:
         return []
-    crystal = to_atoms(inputs['structure'])
-    mesh = kpoint_meshes([crystal], inputs['reference']['kpoints_distance'].value)[0]
+    mesh = kpoint_meshes([crystal], distance)[0]
     found = []
     for section, matrix in matrices:
         try:

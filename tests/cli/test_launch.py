@@ -9,10 +9,13 @@ import pytest
 from aiida import orm
 from click.testing import CliRunner
 from moving import heavy_cell, rattling
+from pw_mocks import finished
 from spectra_nodes import measured_spectrum, simulated_node
 
 from aiida_mlip_ins.cli.main import main
+from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.trajectory import to_node
+from aiida_mlip_ins.workflows.active_learning import ActiveLearningWorkChain
 
 CODES = ('--pw-code', 'pw@localhost')
 
@@ -262,3 +265,38 @@ def test_a_trajectory_of_another_crystal_is_refused(refused, cif, engine_code):
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     assert 'The inputs of MdInsWorkChain are valid' in result.output
+
+
+def test_active_learning_says_what_is_wrong(refused, cif, pw_code, engine_code, pseudo_family):
+    said = refused('active-learning', cif, '--pressures', '1.5,0', '--dataset', 'nothing')
+    assert "dataset: 'nothing' is neither a file nor" in said
+    assert 'ascending order' in said
+    words = [cif, '--pressures', '0', '--go-on', 'nothing', '--dataset', '1']
+    said = refused('active-learning', *words)
+    assert "go_on: 'nothing' is neither a file nor" in said
+    assert 'give one of the two' in said
+    words = [cif, '--pressures', '0,1.5', '--pseudo-family', pseudo_family.label]
+    words += ['--protocol', 'fast']
+    said = refused('active-learning', *words, '--max-frames', '5')
+    assert 'settings.max_frames: 5, but there are' in said
+    result = CliRunner().invoke(
+        main, ['launch', 'active-learning', *words, '--no-frequencies', '--check']
+    )
+    assert result.exit_code == 0, result.output
+    assert 'The inputs of ActiveLearningWorkChain are valid' in result.output
+
+
+def test_active_learning_goes_on_from_a_run(cif, pw_code, engine_code, pseudo_family, brucite):
+    brucite.info.update(REF_energy=-100.0, REF_stress=[0.0] * 6, source='rattle', split='train')
+    brucite.arrays['REF_forces'] = brucite.positions * 0
+    outputs = {
+        'dataset': DatasetData.from_frames([brucite], 'other'),
+        'rounds': orm.Dict({'rounds': [{'round': 0}]}),
+    }
+    ended = finished(ActiveLearningWorkChain, outputs)
+    words = ['launch', 'active-learning', cif, '--pressures', '0', '--go-on', str(ended.pk)]
+    words += ['--pseudo-family', pseudo_family.label, '--protocol', 'fast']
+    result = CliRunner().invoke(main, [*words, '--stop-after-round', '0', '--check'])
+    assert result.exit_code == 2
+    assert "its labels are of 'other'" in result.output
+    assert 'stop_after_round: 0, but the first round to come is 1' in result.output

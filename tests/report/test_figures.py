@@ -106,3 +106,19 @@ def test_colours_are_distinct():
     assert len(set(pressure_colours(6))) == 6
     elements = ['H', 'O', 'Mg', 'Fe', 'Zn']
     assert len(set(element_colours(elements).values())) == 5
+
+
+def test_rounds_have_a_point_for_each_number_that_is_known():
+    rows = [
+        {'n_frames': 10, 'force_error': 30.0, 'force_spread': 20.0, 'frequency_spread': None},
+        {'n_frames': 16, 'force_error': None, 'force_spread': 10.0, 'frequency_spread': None},
+    ]
+    figure = figures_model.rounds(rows)
+    (axis,) = figure.axes
+    error, spread = axis.lines
+    assert error.get_xydata().tolist() == [[10.0, 30.0]]
+    assert spread.get_xydata().tolist() == [[10.0, 20.0], [16.0, 10.0]]
+    assert 'before training' in error.get_label()
+    rows[1]['frequency_spread'] = 2.0
+    assert len(figures_model.rounds(rows).axes) == 2
+    assert to_png(figure).startswith(b'\x89PNG')

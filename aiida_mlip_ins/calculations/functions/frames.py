@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
@@ -33,19 +34,29 @@ def targeted_configurations(
     :return: the frames, ``info['split']`` naming the split of each; an exit code with the reason if
         atoms come too close.
     """
-    sections = settings.get_dict()
-    fractions = sections.pop('splits', {})
     cells = {
         float(pressure): to_atoms(structures[f'pressure_{index}'])
         for index, pressure in enumerate(pressures.get_list())
     }
     try:
-        frames = targeted_set(cells, sections, seed.value)
+        frames = composed(cells, settings.get_dict(), seed.value)
     except ValueError as error:
         return ExitCode(400, str(error))
-    for frame, split in zip(frames, assign_splits(frames, fractions, seed.value), strict=True):
-        frame.info['split'] = split
     return FramesData.from_frames(frames)
+
+
+def composed(cells: Mapping[float, Atoms], settings: Mapping[str, Any], seed: int) -> list[Atoms]:
+    """Return the frames of :func:`targeted_configurations`, without nodes.
+
+    :param cells: relaxed at each pressure (GPa).
+    :raises ValueError: if atoms come too close, or listing all problems of the settings.
+    """
+    sections = {name: value for name, value in settings.items() if name != 'splits'}
+    frames = targeted_set(cells, sections, seed)
+    splits = assign_splits(frames, settings.get('splits', {}), seed)
+    for frame, split in zip(frames, splits, strict=True):
+        frame.info['split'] = split
+    return frames
 
 
 @calcfunction

@@ -4,6 +4,12 @@ Pure functions of structures, numbers and seeds; the same arguments give the sam
 """
 
 from aiida_mlip_ins.science.sampling.distances import separations, without_duplicates
+from aiida_mlip_ins.science.sampling.first import (
+    FirstSettings,
+    first_cells,
+    first_problems,
+    spanned,
+)
 from aiida_mlip_ins.science.sampling.isolated import isolated_atoms
 from aiida_mlip_ins.science.sampling.molecules import (
     Molecule,
@@ -44,6 +50,7 @@ from aiida_mlip_ins.science.sampling.trajectories import along_relaxation, snaps
 
 __all__ = [
     'SETTINGS',
+    'FirstSettings',
     'Molecule',
     'SymmetricCoordinates',
     'ThermalSettings',
@@ -54,6 +61,8 @@ __all__ = [
     'bonded_hydrogens',
     'displaced',
     'find_molecules',
+    'first_cells',
+    'first_problems',
     'folded_mesh',
     'isolated_atoms',
     'molecule_problems',
@@ -65,6 +74,7 @@ __all__ = [
     'sampling_problems',
     'separations',
     'snapshots',
+    'spanned',
     'starting_frames',
     'strained',
     'supercells',
