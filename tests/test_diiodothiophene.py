@@ -24,6 +24,8 @@ from report.synthetic import build_run
 from aiida_mlip_ins.workflows.md_stability import MdStabilityWorkChain
 
 FOLDER = Path(__file__).resolve().parents[1] / 'examples' / 'diiodothiophene'
+CUTOFF = 4.2
+"""Angstrom; of the made-up springs."""
 FAMILY = {'pseudo_family': 'tests/PseudoDojo/0.4/PBE/SR/standard/upf'}
 
 
@@ -190,11 +192,11 @@ def test_red_shifts_count_only_near_the_place(example):
 def labelled(crystal: Atoms, count: int) -> list[Atoms]:
     """Return frames near a crystal with the labels of springs that are at rest in it.
 
-    Each pair nearer than 4 angstrom has a spring as long as it is there, stiffer the shorter.
+    Each pair nearer than ``CUTOFF`` has a spring as long as it is there, stiffer the shorter.
     """
     rng = np.random.default_rng(3)
-    first, second, shifts, rest = neighbor_list('ijSd', crystal, 4.0)
-    stiffness = 8.0 * (1.5 / rest) ** 3
+    first, second, shifts, rest = neighbor_list('ijSd', crystal, CUTOFF)
+    stiffness = 20.0 * (1.5 / rest) ** 3
     frames = []
     for index in range(count):
         frame = crystal.copy()
@@ -220,8 +222,8 @@ def labelled(crystal: Atoms, count: int) -> list[Atoms]:
 def test_the_made_up_labels_are_derivatives_of_each_other(example):
     """Central differences of the energy, so that the toy run learns something that exists."""
     crystal = example.boxed()
-    first, second, shifts, rest = neighbor_list('ijSd', crystal, 4.0)
-    stiffness = 8.0 * (1.5 / rest) ** 3
+    first, second, shifts, rest = neighbor_list('ijSd', crystal, CUTOFF)
+    stiffness = 20.0 * (1.5 / rest) ** 3
 
     def energy(atoms):
         vectors = atoms.positions[second] + shifts @ atoms.cell.array - atoms.positions[first]
@@ -243,10 +245,12 @@ def test_the_made_up_labels_are_derivatives_of_each_other(example):
 
 
 TOY = {
+    # At 1.5 GPa what is made up collapses.
+    'pressures': [0.0, 0.2],
     'train': {
         'parameters': {
             'max_epochs': 60, 'stage_two_start': 50, 'num_channels': 8, 'minimum_frames': 4,
-            'max_ell': 2, 'r_max': 4.0,
+            'max_ell': 2, 'r_max': 5.0,
         }
     },
     'mace_pressure_scan': {'relax': {'parameters': {'fmax': 0.01, 'smax': 0.05}}},
@@ -259,7 +263,7 @@ TOY = {
 @pytest.mark.engines
 @pytest.mark.slow
 def test_the_whole_way_at_toy_settings(invoke, tmp_path, example, engine_code):
-    frames = labelled(example.boxed(gap=2.6), 24)
+    frames = labelled(example.boxed(), 24)
     ase.io.write(tmp_path / 'frames.xyz', frames, format='extxyz')
     (tmp_path / 'toy.yaml').write_text(yaml.safe_dump(TOY))
     status, said = invoke(

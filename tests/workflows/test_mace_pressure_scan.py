@@ -13,7 +13,10 @@ from pw_mocks import code, finished, instantiate
 from aiida_mlip_ins.calculations.functions.eos import equation_of_state
 from aiida_mlip_ins.calculations.mace_relax import MaceRelaxCalculation
 from aiida_mlip_ins.science.eos import birch_murnaghan_pressure
-from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.mace_pressure_scan import (
+    MacePressureScanWorkChain,
+    relaxed_indices,
+)
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS
 
 pytestmark = pytest.mark.usefixtures('aiida_profile')
@@ -104,6 +107,19 @@ def test_pressures_that_worked_are_kept() -> None:
     assert code.status == 402
     assert '[410] it failed' in code.message
     assert set(process.outputs['structures']) == {'pressure_1'}
+
+
+def test_which_pressures_relaxed_as_was_asked() -> None:
+    results = rows([40.0, 39.0, 38.0], [0.0, 1.0, 2.0]).get_dict()
+    results['pressures'][0]['converged'] = False
+    results['pressures'][1]['symmetry_kept'] = False
+    pressures = [0.0, 1.0, 2.0]
+    outputs = {'results': orm.Dict(results)}
+    whole = finished(MacePressureScanWorkChain, outputs)
+    assert relaxed_indices(whole, pressures) == [1, 2]
+    part = finished(MacePressureScanWorkChain, {'results': orm.Dict(results)}, 402)
+    assert relaxed_indices(part, pressures) == [2]
+    assert relaxed_indices(finished(MacePressureScanWorkChain, status=401), pressures) == []
 
 
 def test_nothing_worked() -> None:

@@ -14,6 +14,7 @@ from spectra_nodes import measured_node
 
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.workflows.compare import inputs_of_chain
+from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
 from aiida_mlip_ins.workflows.pipeline_checks import input_problems
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS
@@ -164,6 +165,28 @@ def test_a_failed_pressure_is_named_at_the_end(arguments, dataset):
     assert code.status == HighPressureInsWorkChain.exit_codes.ERROR_SOME_PRESSURES_FAILED.status
     assert 'phonons of mace at 1.5 GPa' in code.message
     assert 'no luck' in code.message
+
+
+def test_the_chain_goes_on_with_the_pressures_that_relaxed(arguments, dataset, brucite_structure):
+    arguments.update(dataset=dataset, pw_code=None, check=False)
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    process.ctx.model = toy_model()
+    rows = [{'pressure_gpa': p, 'converged': p > 0, 'symmetry_kept': True} for p in PRESSURES]
+    outputs = {'structures.pressure_1': brucite_structure, 'results': orm.Dict({'pressures': rows})}
+    process.ctx.mace_scan = finished(MacePressureScanWorkChain, outputs, 402)
+    assert process.inspect_mace_pressure_scan() is None
+    assert process.has_pressure_left()
+    assert process._current() == [1]
+    process.ctx.phonons, process.ctx.ins_indices, process.ctx.ins = [], [], []
+    process.inspect_ins()
+    assert not process.has_pressure_left()
+    code = process.results()
+    assert code.status == 405
+    assert 'pressures at which it did not relax' in code.message
+    process.ctx.mace_scan = finished(MacePressureScanWorkChain, status=401)
+    assert process.inspect_mace_pressure_scan().status == 404
 
 
 def test_measured_spectra_become_peaks_for_the_comparison(arguments, dataset):
