@@ -41,6 +41,15 @@ def _found(variable: str, *places: Path | str | None) -> Path | None:
     return None
 
 
+LONGEST = ('test_end_to_end.py', 'test_train.py', 'test_active_learning.py')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes, so that no process ends on one while others idle."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
 @pytest.fixture(scope='session')
 def engines_python() -> Path:
     """Return the Python of the engines environment (torch, mace, abinslib)."""

@@ -245,7 +245,6 @@ def test_the_made_up_labels_are_derivatives_of_each_other(example):
 
 
 TOY = {
-    # At 1.5 GPa what is made up collapses.
     'pressures': [0.0, 0.2],
     'train': {
         'parameters': {
@@ -253,7 +252,8 @@ TOY = {
             'max_ell': 2, 'r_max': 5.0,
         }
     },
-    'mace_pressure_scan': {'relax': {'parameters': {'fmax': 0.01, 'smax': 0.05}}},
+    # So loose that the packing stays about as it is: what is made up runs away otherwise.
+    'mace_pressure_scan': {'relax': {'parameters': {'fmax': 0.5, 'smax': 3.0}}},
     'mace_phonons': {'mace': {'supercell_min_length': 0.0}, 'q_spacing': 2.0},
     # A minute of training makes no stable crystal; what imaginary modes there are is left out.
     'ins': {'q_spacing': 2.0, 'parameters': {'imaginary': 'leave_out'}},
