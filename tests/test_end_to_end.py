@@ -21,11 +21,11 @@ OVERRIDES = {
     'pw_scan': {'relaxation': {'max_force': 0.05, 'max_stress': 0.5}},
     'sampling': {
         'path': {'pressures': [-3.0, 1.0, 5.0]},
-        'symmetric': {'count': 2, 'pressures': [-1.0, 2.5]},
-        'separate': {'count': 2},
-        'strain': {'count': 2},
-        'rattle': {'count': 8},
-        'supercell': {'count': 3, 'matrices': [[[1, 0, 0], [0, 1, 0], [0, 0, 2]]]},
+        'symmetric': {'count': 1, 'pressures': [-1.0, 2.5]},
+        'separate': {'count': 1},
+        'strain': {'count': 1},
+        'rattle': {'count': 4},
+        'supercell': {'count': 1, 'matrices': [[[1, 0, 0], [0, 1, 0], [0, 0, 2]]]},
     },
     'train': {
         'parameters': {
@@ -82,7 +82,7 @@ def chain(presto, tmp_path, engines_python, pw_executable):
 def test_the_whole_chain(chain, presto, tmp_path):
     pk, summary = chain('first')
     assert summary['cached_jobs'] == 0
-    assert summary['n_frames'] >= 15
+    assert summary['n_frames'] >= 9
     assert 0 < summary['force_mae_mev_per_angstrom'] < 500
     assert [point['pressure_gpa'] for point in summary['pressures']] == PRESSURES
     free, pressed = summary['pressures']

@@ -24,7 +24,13 @@ from aiida.engine import ProcessBuilder, calcfunction, run_get_node
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
 from aiida_mlip_ins.calculations.functions.measured import read_measured_spectrum
-from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.calculations.functions.sampling import (
+    pool_frames,
+    thermal_frames,
+    with_splits,
+)
+from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
 from aiida_mlip_ins.query.summary import finite, summary
@@ -33,6 +39,7 @@ from aiida_mlip_ins.report.spectra_page import write_spectra_report
 from aiida_mlip_ins.science.sampling import with_bond_lengths, with_rigid_molecules
 from aiida_mlip_ins.workflows.compare_spectra import CompareSpectraWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
@@ -86,35 +93,63 @@ class Study:
         strained = compressed(self.crystal, orm.List(guess['strain']))
         return {0.0: self.crystal, guess['pressure']: strained}
 
-    def relaxed_cells(self) -> Cells:
-        """Train on the frames so far and return the crystal as that potential relaxes it."""
-        training = MaceTrainWorkChain.get_builder_from_protocol(
-            self.engines,
-            self.dataset,
-            protocol=self.settings['protocol'],
-            overrides=self.settings['interim'],
+    def relaxed_cells(
+        self, train: dict[str, Any], scan: dict[str, Any]
+    ) -> tuple[Cells, MaceModelData]:
+        """Train on the frames so far; return the crystal as that potential relaxes it, and it."""
+        protocol, pressures = self.settings['protocol'], self.settings['pressures']
+        builder = MaceTrainWorkChain.get_builder_from_protocol(
+            self.engines, self.dataset, protocol=protocol, overrides=train
         )
-        model = ended(training, 'training').outputs.model
-        pressures = self.settings['pressures']
-        scan = MacePressureScanWorkChain.get_builder_from_protocol(
-            self.engines, self.crystal, model, pressures, self.settings['protocol']
+        model = ended(builder, 'training').outputs.model
+        builder = MacePressureScanWorkChain.get_builder_from_protocol(
+            self.engines, self.crystal, model, pressures, protocol, overrides=scan
         )
-        node = ended(scan, 'relaxation')
+        node = ended(builder, 'relaxation')
         for row in node.outputs.results['pressures']:
             click.echo(f'{row["pressure_gpa"]:5.2f} GPa: {row["volume_angstrom3"]:.2f} angstrom^3')
         cells = node.outputs.structures
-        return {value: cells[f'pressure_{index}'] for index, value in enumerate(pressures)}
+        return {value: cells[f'pressure_{i}'] for i, value in enumerate(pressures)}, model
+
+    def thermal_frames(
+        self, cells: Cells, model: MaceModelData, sets: list[dict[str, Any]], seed: int
+    ) -> dict[str, FramesData]:
+        """Return frames of each cell in the motion that it has with the potential."""
+        frames = {}
+        for place, cell in enumerate(cells.values()):
+            builder = MacePhononsWorkChain.get_builder_from_protocol(
+                self.engines,
+                cell,
+                model,
+                self.settings['protocol'],
+                overrides={'mace': {'supercell_min_length': 0.0}},  # the cell's own modes are all
+            )
+            constants = ended(builder, 'phonons').outputs.force_constants
+            for number, settings in enumerate(sets):
+                frames[f'thermal_{place}_{number}'] = thermal_frames(
+                    constants, orm.Dict({**settings, 'supercell': np.eye(3, dtype=int).tolist()}),
+                    orm.Int(seed + 100 * place + 10 * number),
+                )  # fmt: skip
+        return frames
 
     def label(self, number: int) -> None:
         """Make the frames of a round and label them with pw.x."""
         chosen = self.settings['rounds'][number]
-        cells = self.relaxed_cells() if chosen['cells'] == 'relaxed' else self.guessed_cells()
+        seed, splits, model = chosen['seed'], self.settings['splits'], None
+        if 'relaxed' in chosen:
+            cells, model = self.relaxed_cells(**chosen['relaxed'])
+        else:
+            cells = self.guessed_cells()
         frames = targeted_configurations(
-            settings=orm.Dict({**chosen['sampling'], 'splits': self.settings['splits']}),
-            seed=orm.Int(chosen['seed']),
+            settings=orm.Dict({**chosen['sampling'], 'splits': splits}),
+            seed=orm.Int(seed),
             pressures=orm.List(list(cells)),
             **{f'pressure_{index}': node for index, node in enumerate(cells.values())},
         )
+        if model is not None and 'thermal' in chosen:
+            moving = self.thermal_frames(cells, model, chosen['thermal'], seed)
+            pool = pool_frames(targeted=frames, **moving)
+            frames = with_splits(pool, orm.Dict(splits), orm.Int(seed))
         reference = self.settings['reference']
         builder = ReferenceWorkChain.get_builder_from_protocol(
             self.pw, frames, reference['protocol'], reference['overrides'], structure=self.crystal

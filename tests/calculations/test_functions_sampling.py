@@ -58,6 +58,24 @@ def test_thermal_amplitudes_of_real_brucite() -> None:
     assert oxygen < 0.5 * hydrogen
 
 
+def test_splits_are_for_frames_without_one() -> None:
+    """What is in a split stays there, and a frame is held out only from what is new."""
+    constants = spring_force_constants()
+    old = sampling.thermal_frames(constants, orm.Dict({**THERMAL, 'count': 4}), orm.Int(1))
+    old = sampling.with_splits(old, orm.Dict({'valid': 0.5}), orm.Int(1))
+    kept = [frame.info['split'] for frame in old.get_frames()]
+    assert sorted(kept) == ['train', 'train', 'valid', 'valid']
+    new = sampling.thermal_frames(constants, orm.Dict({**THERMAL, 'count': 10}), orm.Int(2))
+    both = sampling.pool_frames(a=old, b=new)
+    both = sampling.with_splits(both, orm.Dict({'test': 0.3}), orm.Int(1))
+    names = [frame.info['split'] for frame in both.get_frames()]
+    assert names[:4] == kept
+    assert sorted(names[4:]) == ['test'] * 3 + ['train'] * 7
+    assert 'splits: fractions must be' in failure(
+        sampling.with_splits, new, orm.Dict({'test': 1.5}), orm.Int(1)
+    )
+
+
 def test_thermal_settings_are_checked() -> None:
     wrong = orm.Dict({'temperature': -1.0, 'count': 3, 'lowst': 20.0})
     message = failure(sampling.thermal_frames, spring_force_constants(), wrong, orm.Int(1))

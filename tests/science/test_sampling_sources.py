@@ -117,6 +117,15 @@ def test_thermal_widths_are_those_of_an_oscillator(
     np.testing.assert_allclose(np.std(apart), spread(temperature), rtol=0.06)
 
 
+@pytest.mark.parametrize('temperature', [10.0, 300.0])
+def test_classical_widths_are_those_of_equipartition(temperature: float) -> None:
+    """Each component of the distance has the energy k T / 2 in its spring."""
+    chosen = settings(temperature=temperature, classical=True)
+    frames = sampling.thermal_rattles(diatomic(), chosen, seed=3)
+    apart = [frame.positions[1] - frame.positions[0] - [1.6, 0.0, 0.0] for frame in frames]
+    np.testing.assert_allclose(np.std(apart), np.sqrt(_k / _e * temperature / SPRING), rtol=0.06)
+
+
 def test_thermal_rattles_are_fixed_by_seed_and_number() -> None:
     few = sampling.thermal_rattles(diatomic(), settings(count=2), seed=3)
     many = sampling.thermal_rattles(diatomic(), settings(count=5), seed=3)

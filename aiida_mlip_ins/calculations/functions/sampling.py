@@ -80,6 +80,23 @@ def pool_frames(**sets: FramesData) -> FramesData:
     return FramesData.from_frames(sampling.without_duplicates(frames))
 
 
+@calcfunction
+def with_splits(frames: FramesData, splits: orm.Dict, seed: orm.Int) -> FramesData | ExitCode:
+    """Return the frames, those without a split in one.
+
+    :param splits: share of each split other than ``train``, for example ``{'valid': 0.1}``.
+    """
+    made = frames.get_frames()
+    new = [frame for frame in made if 'split' not in frame.info]
+    try:
+        names = sampling.assign_splits(new, splits.get_dict(), seed.value)
+    except ValueError as error:
+        return ExitCode(400, f'splits: {error}')
+    for frame, name in zip(new, names, strict=True):
+        frame.info['split'] = name
+    return FramesData.from_frames(made)
+
+
 def _frames(
     make: Callable[[], Sequence[Atoms]], advice: str = 'use smaller amplitudes'
 ) -> FramesData | ExitCode:

@@ -1,12 +1,16 @@
 """Displacements that a crystal has at a temperature, from its force constants.
 
 Rattles of one width treat stiff and soft coordinates alike; these have each mode's own amplitude,
-``<u^2> = hbar / (2 m w) coth(hbar w / 2 k T)``, zero-point motion included.
+``<u^2> = hbar / (2 m w) coth(hbar w / 2 k T)``, zero-point motion included, or the classical
+``<u^2> = k T / (m w^2)``. Classical frames are the ones to train on for frequencies: an error dF of
+the forces is one of ``dF / u`` in the spring and ``dF / (2 m w u) = dF / (2 sqrt(m k T))`` in the
+frequency, the same for every mode, whereas zero-point motion has the stiff modes drown the soft.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from ase import Atoms
@@ -31,6 +35,10 @@ class ThermalSettings:
         '1/cm',
         above=0.0,
     )
+    classical: bool | None = setting(
+        'Whether each mode has the energy k T, in place of its quanta and its zero point.',
+        optional=True,
+    )
     supercell: list[list[int]] | None = setting(
         "Axes of the frames' cell in those of the crystal (3 x 3, rows), onto which the force "
         'constants are folded; their own supercell if not given.',
@@ -47,6 +55,7 @@ def thermal_rattles(phonon: Phonon, settings: ThermalSettings, seed: int) -> lis
     :param phonon: with force constants; see ``science.phonons.make_phonopy``.
     :raises ValueError: if ``supercell`` is not three times three integers.
     """
+    statistics: Literal['classical', 'quantum'] = 'classical' if settings.classical else 'quantum'
     if settings.supercell is not None:
         matrix = np.asarray(settings.supercell)
         if matrix.shape != (3, 3) or not abs(np.linalg.det(matrix)) > 0.5:
@@ -54,7 +63,9 @@ def thermal_rattles(phonon: Phonon, settings: ThermalSettings, seed: int) -> lis
                 f'supercell: expected 3 x 3 integers of a cell with volume, got {matrix.tolist()}'
             )
         phonon = phonon.ph2ph(matrix.T)  # phonopy has the axes as columns
-    phonon.init_random_displacements(cutoff_frequency=settings.lowest / PER_CM_PER_THZ)
+    phonon.init_random_displacements(
+        cutoff_frequency=settings.lowest / PER_CM_PER_THZ, dist_func=statistics
+    )
     phonon.random_displacements.run(settings.temperature, settings.count, random_seed=seed)
     cell = phonon.supercell
     rest = Atoms(cell.symbols, positions=cell.positions, cell=cell.cell, pbc=True)
