@@ -24,6 +24,7 @@ import ase
 import pytest
 from aiida import orm
 from ase.spacegroup import crystal
+from warm_engines import serve
 
 pytest_plugins = 'aiida.tools.pytest_fixtures'
 
@@ -68,12 +69,29 @@ def pw_executable() -> Path:
     return executable
 
 
+@pytest.fixture(scope='session')
+def warm_python(engines_python: Path) -> Iterator[Path]:
+    """Return what stands for the Python of the engines environment, its imports done."""
+    with serve(engines_python) as python:
+        yield python
+
+
 @pytest.fixture
-def engine_code(engines_python: Path, aiida_code_installed: Callable) -> orm.InstalledCode:
+def engine_code(warm_python: Path, aiida_code_installed: Callable) -> orm.InstalledCode:
     """Return the code of the engine jobs."""
-    return aiida_code_installed(
-        label='mlip-ins-engines',
-        filepath_executable=str(engines_python),
+    return _engine_code(warm_python, 'mlip-ins-engines', aiida_code_installed)
+
+
+@pytest.fixture
+def plain_engine_code(engines_python: Path, aiida_code_installed: Callable) -> orm.InstalledCode:
+    """Return the code of the engine jobs, with the Python itself."""
+    return _engine_code(engines_python, 'mlip-ins-engines-plain', aiida_code_installed)
+
+
+def _engine_code(python: Path, label: str, install: Callable) -> orm.InstalledCode:
+    return install(
+        label=label,
+        filepath_executable=str(python),
         default_calc_job_plugin='mlip_ins.mace_train',
         with_mpi=False,
     )

@@ -112,13 +112,13 @@ def driver_env() -> dict[str, str]:
 
 @pytest.fixture(scope='session')
 def engine_run(
-    engines_python: Path, driver_env: dict[str, str]
+    warm_python: Path, driver_env: dict[str, str]
 ) -> Callable[..., subprocess.CompletedProcess]:
     """Return a function that runs the engines' Python with this checkout's package."""
 
     def run(folder: Path, *words: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [str(engines_python), *words],
+            [str(warm_python), *words],
             cwd=folder,
             env=driver_env,
             capture_output=True,

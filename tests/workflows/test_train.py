@@ -239,13 +239,15 @@ def signal_driver(workdir: Path, epochs: int, number: signal.Signals) -> None:
 
 @pytest.mark.engines
 @pytest.mark.slow
-def test_sigterm_for_real(engine_code: orm.InstalledCode) -> None:
+def test_sigterm_for_real(plain_engine_code: orm.InstalledCode) -> None:
     """Told to end halfway: another job goes on, and the learning curve is that of one training."""
     total = 120
     made = builder(
-        code=engine_code, overrides={'parameters': {**TINY, 'max_epochs': total}}, protocol='fast'
+        code=plain_engine_code,
+        overrides={'parameters': {**TINY, 'max_epochs': total}},
+        protocol='fast',
     )
-    workdir = Path(engine_code.computer.get_workdir())
+    workdir = Path(plain_engine_code.computer.get_workdir())
     thread = threading.Thread(target=signal_driver, args=(workdir, 10, signal.SIGTERM), daemon=True)
     thread.start()
     outputs, node = run_get_node(made)
