@@ -249,25 +249,6 @@ def ins(
     )
 
 
-def md_ins(
-    inputs: Inputs, trajectory: str, structure: str, pressure: float | None, engine_code: str,
-    protocol: str | None, overrides: Path | None,
-) -> ProcessBuilder | None:  # fmt: skip
-    """Return the INS spectrum of a trajectory."""
-    from aiida_mlip_ins.workflows.md_ins import MdInsWorkChain
-
-    return build(
-        inputs,
-        MdInsWorkChain.get_builder_from_protocol,
-        code=inputs.code('engine_code', engine_code),
-        trajectory=inputs.node('trajectory', trajectory, orm.TrajectoryData),
-        structure=inputs.structure(structure, require_hydrogen=False),
-        pressure=pressure,
-        protocol=protocol,
-        overrides=inputs.overrides(overrides),
-    )
-
-
 def cure(
     inputs: Inputs, structure: str, model: str, pressure: float, spectrum: bool, engine_code: str,
     protocol: str | None, overrides: Path | None,

@@ -84,6 +84,7 @@ def render(
         overlays=[name for name in images if name.startswith(f'{MEASURED}/')],
         measured_page=f'{MEASURED}/report.html',
         missing=content.missing(run),
+        moved=content.moved(run),
         stages=history.stages,
         jobs=history.jobs,
         shifts=run.shifts,
