@@ -1,4 +1,4 @@
-"""Harmonic spectra of the cell of ``moving``, with all that the graph says of how they were made."""
+"""Harmonic spectra of the cell of ``moving``, with what the graph says of how they were made."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from aiida_mlip_ins.workflows.ins_inputs import energy_problems, resolution_sett
 from aiida_mlip_ins.workflows.protocols import load_protocol, merge, override_problems
 
 SOURCES = {'broadened': ('spectrum', 'resolution'), 'grouped': ('intensities', 'keys')}
-"""By stage of a spectrum, inputs of the calcfunction that made it: the stage before, the settings."""
+"""By stage of a spectrum, inputs of what made it: the spectrum of the stage before, settings."""
 SHARED = {field.name for field in dataclasses.fields(ScatteringSettings)}
 """Settings that simulations from modes and from motion have in common."""
 SAME_K = 0.1

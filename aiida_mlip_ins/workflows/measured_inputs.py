@@ -1,4 +1,4 @@
-"""Measured spectra as inputs of the chain: by pressure, with the settings they are compared with."""
+"""Measured spectra as inputs of the chain: by pressure, with settings of the comparison."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_sharp_lines_become_as_wide_as_those_that_have_a_width():
     widths = 2.0 + 0.02 * centres
     # 6 1/cm are wider than the resolution at 100 1/cm, 6 sqrt(2) narrower than that at 700 1/cm
     had = np.zeros_like(sharp)
-    for index, place in ((0, 100), (1, 700)):
+    for index in (0, 1):
         width = np.full(1000, 6.0 * np.sqrt(index + 1))
         had[index] = broadening.broaden(edges, sharp[index][None], width)[0]
     had[2] = had[0] + had[1]
