@@ -239,7 +239,7 @@ def moved(run: Run) -> list[str]:
     """Return in words how peaks differ in motion from the harmonic ones, none for other runs."""
     rows = run.content('metrics').get('windows', []) if 'overlay' in run.outputs else []
     return [
-        f'{shift_sentence(row, "harmonic", "in motion")}. Scale of the motion: {row["scale"]:.3g}.'
+        f'{shift_sentence(row, "harmonic", "in motion")}. The run is scaled by {row["scale"]:.3g}.'
         for row in rows
     ]
 

@@ -172,7 +172,7 @@ def test_motion_stands_over_the_harmonic_spectrum(tmp_path):
     text = write_report(node, tmp_path).read_text()
     assert 'href="anharmonic.png"' in text
     assert '2 of 3 peaks (harmonic) are there in motion' in text
-    assert 'Scale of the motion: ' in text
+    assert 'The run is scaled by ' in text
     assert (tmp_path / 'spectrum_pressure_0.csv').is_file()
     figure = dict(all_figures(Run(node), History(node), 'title'))['anharmonic']
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
