@@ -65,7 +65,8 @@ DFT = (options.PW_CODE, options.PSEUDO_FAMILY)
     click.option('--model', metavar='NODE', help='Potential: start at the pressure scan.'),
     click.option('--foundation', metavar='NODE', help='Model that the training starts from.'),
     click.option('--measured', type=options.SpectrumAt(), multiple=True,
-                 help='Measured spectrum at one of the pressures: its peaks go beside the modes.'),
+                 help='Measured spectrum at one of the pressures, to be compared with.'),
+    WINDOWS,
     click.option('--no-dft-check', 'dft_check', flag_value=False, default=True,
                  help='Leave out the comparison with cells and modes of DFT.'),
     click.option('--imaginary-policy', type=click.Choice(['ins', 'cure']),
@@ -206,15 +207,24 @@ def ins(inputs: Any, **given: Any) -> Any:
 
 
 @link(
-    click.argument('trajectory', metavar='TRAJECTORY'), STRUCTURE,
+    click.argument('trajectory', metavar='TRAJECTORY'),
+    click.argument('structure', metavar='[STRUCTURE]', required=False),
+    click.option('--harmonic', metavar='SPECTRUM',
+                 help=f'Output of `launch ins` ({options.NODE}) for the same crystal, to compare '
+                      'with; its settings and its cell are taken.'),
     click.option('--pressure', type=float, help='In GPa, kept with the spectrum.'),
-    options.ENGINE_CODE, *NUMBERS,
+    click.option('--temperature', type=float, help='In K, of the run, where there are several.'),
+    WINDOWS, options.ENGINE_CODE, *NUMBERS,
 )  # fmt: skip
 def md_ins(inputs: Any, **given: Any) -> Any:
-    """Simulate the INS spectrum of TRAJECTORY (a node), per cell of STRUCTURE."""
-    from aiida_mlip_ins.cli import links
+    """Simulate the INS spectrum of TRAJECTORY, per cell of STRUCTURE.
 
-    return links.md_ins(inputs, **given)
+    TRAJECTORY is a node, or the molecular dynamics that it is of: one job, or a stability test, of
+    which --pressure and --temperature say the run. With --harmonic the report shows both spectra.
+    """
+    from aiida_mlip_ins.cli import links_md
+
+    return links_md.md_ins(inputs, **given)
 
 
 @link(

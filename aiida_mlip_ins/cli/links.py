@@ -25,8 +25,8 @@ Pressures = Sequence[Sequence[float]]
 def chain(
     inputs: Inputs, structure: str, pressures: Pressures, pw_code: str, engine_code: str,
     pseudo_family: str | None, dataset: str | None, method: str | None, model: str | None,
-    foundation: str | None, measured: Sequence[tuple[float, str]], dft_check: bool,
-    imaginary_policy: str | None, protocol: str | None, overrides: Path | None,
+    foundation: str | None, measured: Sequence[tuple[float, str]], windows: Sequence[list[float]],
+    dft_check: bool, imaginary_policy: str | None, protocol: str | None, overrides: Path | None,
 ) -> ProcessBuilder | None:  # fmt: skip
     """Return the whole chain, or what is left of it given a dataset or a model."""
     from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
@@ -37,6 +37,10 @@ def chain(
     numbers = inputs.attempt(load_protocol, 'pipeline', protocol) or {}
     if given.get('dft_relaxation', numbers.get('dft_relaxation')) == 'vc-relax':
         given = with_family(given, pseudo_family, 'pw_scan')
+    if windows:
+        given = under(given, 'compare_spectra', windows=list(windows))
+        if not measured:
+            inputs.problems.append('window: there is nothing measured to compare with in it')
     return build(
         inputs,
         HighPressureInsWorkChain.get_builder_from_protocol,
@@ -245,25 +249,6 @@ def ins(
     )
 
 
-def md_ins(
-    inputs: Inputs, trajectory: str, structure: str, pressure: float | None, engine_code: str,
-    protocol: str | None, overrides: Path | None,
-) -> ProcessBuilder | None:  # fmt: skip
-    """Return the INS spectrum of a trajectory."""
-    from aiida_mlip_ins.workflows.md_ins import MdInsWorkChain
-
-    return build(
-        inputs,
-        MdInsWorkChain.get_builder_from_protocol,
-        code=inputs.code('engine_code', engine_code),
-        trajectory=inputs.node('trajectory', trajectory, orm.TrajectoryData),
-        structure=inputs.structure(structure, require_hydrogen=False),
-        pressure=pressure,
-        protocol=protocol,
-        overrides=inputs.overrides(overrides),
-    )
-
-
 def cure(
     inputs: Inputs, structure: str, model: str, pressure: float, spectrum: bool, engine_code: str,
     protocol: str | None, overrides: Path | None,
@@ -286,9 +271,12 @@ def cure(
 
 def with_family(given: dict[str, Any], family: str | None, link: str) -> dict[str, Any]:
     """Return overrides in which a link has another family of pseudopotentials."""
-    if family is None:
-        return given
-    return {**given, link: {**given.get(link, {}), 'pseudo_family': family}}
+    return given if family is None else under(given, link, pseudo_family=family)
+
+
+def under(given: dict[str, Any], link: str, **values: Any) -> dict[str, Any]:
+    """Return overrides in which a link has other values."""
+    return {**given, link: {**given.get(link, {}), **values}}
 
 
 def build(inputs: Inputs, method: Any, **arguments: Any) -> ProcessBuilder | None:

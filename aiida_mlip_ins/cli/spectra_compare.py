@@ -135,7 +135,7 @@ def _write(
 ) -> list[Path]:
     """Write picture, numbers and curves; return their paths."""
     from aiida_mlip_ins.report.figures_measured import agreement as figure
-    from aiida_mlip_ins.report.html import to_png
+    from aiida_mlip_ins.report.page import to_png
     from aiida_mlip_ins.report.spectra_files import overlay_csv
 
     output.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,8 @@ def summary_text(numbers: Mapping[str, Any]) -> str:
     jobs = f'{numbers["jobs"]} jobs, {numbers["cached_jobs"]} of them from the cache'
     lines.append(f'{"wall clock":{width}}  {duration(numbers["wall_s"])} ({jobs})')
     lines += ['', format_table(numbers['pressures'], PRESSURE_COLUMNS, 'no pressure done')]
+    if numbers.get('verdict'):
+        lines += ['', *numbers['verdict']['sentences']]
     stages = [
         {'stage': name, 'time': duration(seconds)} for name, seconds in numbers['stages'].items()
     ]

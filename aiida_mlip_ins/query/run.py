@@ -31,6 +31,9 @@ PLACES: dict[str, dict[str, str]] = {
     'mlip_ins.pw_phonons': {'*': 'pw'},
     'mlip_ins.mace_phonons': {'*': 'mace'},
     'mlip_ins.ins': {'spectrum': 'spectra.pressure_0', 'intensities': 'intensities.pressure_0'},
+    'mlip_ins.md_ins': {
+        'spectrum': 'spectra.pressure_0', 'intensities': 'intensities.pressure_0',
+    },
     'mlip_ins.cure': {
         'structure': 'cure.structures.pressure_0', 'report': 'cure.reports.pressure_0',
         'force_constants': 'mace.force_constants.pressure_0', 'modes': 'mace.modes.pressure_0',

@@ -25,6 +25,7 @@ KINDS = {
     'mlip_ins.mace_md': 'forces',
     'mlip_ins.mace_inspect': 'forces',
     'mlip_ins.ins': 'spectra',
+    'mlip_ins.md_ins': 'spectra',
 }
 """What the jobs of each calculation plugin count as."""
 CALLS = (LinkType.CALL_CALC, LinkType.CALL_WORK)
@@ -127,6 +128,11 @@ class History:
     def wall_clock(self) -> tuple[float, float]:
         """When the process and all it called began and ended (s since the epoch)."""
         return min(map(_begin, self.nodes.values())), max(map(_end, self.nodes.values()))
+
+    def called(self, label: str) -> orm.ProcessNode | None:
+        """Return the last process that the run itself called under a label, if there is one."""
+        found = [pk for name, pk in self.children.get(self.node.pk, []) if name == label]
+        return self.nodes[found[-1]] if found else None
 
     def time_split(self) -> dict[str, float]:
         """Divide the wall clock (s) into what was being computed; the parts add up to the whole.

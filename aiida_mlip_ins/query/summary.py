@@ -27,7 +27,8 @@ def summary(
     :return: ``wall_s``, ``stages`` (name -> s), ``time_split`` (s, adds up to ``wall_s``),
         ``peak_memory_gb`` and what it is, ``jobs`` and ``cached_jobs``, ``n_frames``,
         ``force_mae_mev_per_angstrom``, ``energy_mae_mev_per_atom``, ``stress_mae_gpa`` on held-out
-        frames, ``pressures`` (one dict each), ``pks`` and ``versions``.
+        frames, ``pressures`` (one dict each), ``measured`` (metrics against measured spectra) and
+        the ``verdict`` on them, ``pks`` and ``versions``.
     """
     run = Run(node)
     history = history or History(node)
@@ -59,6 +60,8 @@ def summary(
         'energy_mae_mev_per_atom': held_out.get('energy_mae'),
         'stress_mae_gpa': held_out.get('stress_mae'),
         'pressures': [_point(run, point) for point in run.points],
+        'measured': run.content('agreement.metrics') or None,
+        'verdict': run.content('agreement.verdict') or None,
         'pks': {'run': node.pk, **{name: output.pk for name, output in sorted(_named(run))}},
         'versions': versions_of(history),
     }

@@ -16,7 +16,7 @@ from aiida_mlip_ins.query.run import Run
 from aiida_mlip_ins.query.summary import finite
 from aiida_mlip_ins.query.tables import format_table
 from aiida_mlip_ins.report.figures_benchmark import benchmark
-from aiida_mlip_ins.report.html import fill, write_images
+from aiida_mlip_ins.report.page import fill, write_images
 from aiida_mlip_ins.science.benchmark import best_models, lines
 
 PROCESS = 'BenchmarkWorkChain'

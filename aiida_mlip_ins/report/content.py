@@ -10,13 +10,16 @@ import numpy as np
 from ase import Atoms
 from matplotlib.figure import Figure
 
+from aiida_mlip_ins.calculations.functions.measured import parts_of
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.query.run import Run
 from aiida_mlip_ins.query.stages import History
 from aiida_mlip_ins.report import content_modes, figures, figures_model, figures_modes
+from aiida_mlip_ins.report.figures_measured import agreement
 from aiida_mlip_ins.report.style import gpa
 from aiida_mlip_ins.report.verdicts import limit_of
+from aiida_mlip_ins.science.agreement import Overlay, shift_sentence
 from aiida_mlip_ins.science.eos import birch_murnaghan_pressure
 from aiida_mlip_ins.science.units import GPA_PER_EV_PER_ANGSTROM3
 
@@ -189,6 +192,8 @@ def all_figures(run: Run, history: History, title: str) -> Iterator[tuple[str, F
         low = min(LOW_ENERGY, end)
         yield 'spectra_low', figures.spectra(lines, (0.0, low), f'{title}, to {low:.0f}')
         yield 'spectra_parts', figures.spectra_by_part(lines, (0.0, low))
+    if 'overlay' in run.outputs:
+        yield 'anharmonic', anharmonic(run)
     moves = shifts(run)
     if moves and len(run.pressures) > 1:
         yield 'mode_shifts', figures.mode_shifts(moves, run.pressures[0], run.pressures[-1])
@@ -216,6 +221,27 @@ def all_figures(run: Run, history: History, title: str) -> Iterator[tuple[str, F
     if rounds(run):
         yield 'rounds', figures_model.rounds(rounds(run))
     yield 'time', figures_model.time_spent(bars(history), history.time_split())
+
+
+def anharmonic(run: Run) -> Figure:
+    """Return the spectrum of molecular dynamics over the harmonic one."""
+    units = run.outputs['harmonic'].units['intensity']
+    return agreement(
+        run.content('metrics')['windows'],
+        parts_of(run.outputs['overlay'], Overlay),
+        'Molecular dynamics beside the harmonic spectrum',
+        ('harmonic', 'molecular dynamics'),
+        f'intensity ({units})',
+    )
+
+
+def moved(run: Run) -> list[str]:
+    """Return in words how peaks differ in motion from the harmonic ones, none for other runs."""
+    rows = run.content('metrics').get('windows', []) if 'overlay' in run.outputs else []
+    return [
+        f'{shift_sentence(row, "harmonic", "in motion")}. The run is scaled by {row["scale"]:.3g}.'
+        for row in rows
+    ]
 
 
 def rounds(run: Run) -> list[dict[str, Any]]:

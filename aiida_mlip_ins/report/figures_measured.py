@@ -68,7 +68,8 @@ def _overlay(
     )
     axis.plot(centres, measured, color=BLACK, lw=1.0, label=names[0])
     axis.plot(centres, model, color=colour, lw=1.1, label=f'{names[1]}, scaled')
-    axis.plot(centres, background, color=GREY, lw=1.0, ls='--', label='background')
+    if overlay.background.any():
+        axis.plot(centres, background, color=GREY, lw=1.0, ls='--', label='background')
     low = float(np.nanmin([np.nanmin(measured), np.nanmin(model), np.nanmin(background)]))
     high = float(np.nanmax([np.nanmax(measured), np.nanmax(model)]))
     span = (high - low) or 1.0

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from aiida import orm
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.query.provenance import pseudos_of, settings_of
 from aiida_mlip_ins.query.run import Run
 from aiida_mlip_ins.query.stages import History
 from aiida_mlip_ins.query.summary import finite, summary
-from aiida_mlip_ins.query.tables import cell
 from aiida_mlip_ins.report import content, content_dataset, content_modes
+from aiida_mlip_ins.report.page import encoded, fill, write_images
+from aiida_mlip_ins.report.spectra_page import CLASSES, SpectraRun, write_spectra_report
 from aiida_mlip_ins.report.verdicts import verdicts
 
-DPI = 160
 TEMPLATE = 'template.html'
+MEASURED = 'measured'
+"""Folder of the report of the comparison with measured spectra."""
 
 
 def write_report(
@@ -36,6 +32,7 @@ def write_report(
 ) -> Path:
     """Write ``report.html``, PNG figures, ``summary.json`` and the spectra as CSV into a folder.
 
+    What was compared with measured spectra has a page of its own in the folder ``measured`` below.
     Works for a run of the whole chain, for one of its links, and for a run that failed or still
     goes on: the page says what is missing.
 
@@ -50,6 +47,7 @@ def write_report(
     run, history = Run(node), History(node)
     numbers = finite(summary(node, measured_memory_gb, history))
     images = write_images(content.all_figures(run, history, title_of(run)), folder)
+    images |= _write_measured(history, folder / MEASURED)
     tables = [name for point in run.points if point.spectrum is not None
               for name in [_write_csv(point.spectrum, folder, point.index)]]  # fmt: skip
     if write_summary:
@@ -81,7 +79,12 @@ def render(
         images=images,
         tables=tables,
         verdicts=verdicts(numbers, run.shifts),
+        agreement=run.content('agreement.verdict'),
+        classes=CLASSES,
+        overlays=[name for name in images if name.startswith(f'{MEASURED}/')],
+        measured_page=f'{MEASURED}/report.html',
         missing=content.missing(run),
+        moved=content.moved(run),
         stages=history.stages,
         jobs=history.jobs,
         shifts=run.shifts,
@@ -95,21 +98,6 @@ def render(
         pseudos=_distinct(pseudos_of(run.node), 'md5'),
         settings=settings_of(start_of(run)),
     )
-
-
-def fill(template: str, **values: Any) -> str:
-    """Return the page that a template of this folder makes of the values, dated ``now``."""
-    made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters['cell'] = cell
-    made.filters['fixed'] = fixed
-    now = datetime.now(UTC).isoformat(timespec='seconds')
-    return made.get_template(template).render(now=now, **values)
 
 
 def title_of(run: Run) -> str:
@@ -135,29 +123,17 @@ def start_of(run: Run) -> orm.Node:
     return next(iter(run.outputs.values()), run.node)
 
 
-def write_images(figures: Iterable[tuple[str, Figure]], folder: Path) -> dict[str, str]:
-    """Write each figure as ``NAME.png`` and return them by name, base64, for the page."""
-    images = {}
-    for name, figure in figures:
-        png = to_png(figure)
-        (folder / f'{name}.png').write_bytes(png)
-        images[name] = base64.b64encode(png).decode()
-    return images
+def _write_measured(history: History, folder: Path) -> dict[str, str]:
+    """Write the report of the comparison with measured spectra, if the run has called one.
 
-
-def to_png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file, the same bytes for the same figure."""
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=DPI, metadata={'Software': None})
-    return buffer.getvalue()
-
-
-def fixed(value: Any, digits: int = 2, sign: bool = False) -> str:
-    """Return a number with a fixed count of decimals; nothing becomes a dash."""
-    if value is None:
-        return '\u2013'
-    return f'{value:{"+" if sign else ""}.{digits}f}'.replace('-', '\u2212')
+    :return: its figures of spectra over one another, base64, by name with the folder.
+    """
+    compared = history.called('compare_spectra')
+    if compared is None:
+        return {}
+    write_spectra_report(compared, folder)
+    names = [f'overlay_{pair["label"]}' for pair in SpectraRun(compared).metrics.get('pairs', [])]
+    return {f'{folder.name}/{n}': encoded((folder / f'{n}.png').read_bytes()) for n in names}
 
 
 def _write_csv(node: InsSpectrumData, folder: Path, index: int) -> str:

@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_mlip_ins.report.figures_md import stability
-from aiida_mlip_ins.report.html import to_png
+from aiida_mlip_ins.report.page import to_png
 
 
 @calcfunction

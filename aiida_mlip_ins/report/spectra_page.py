@@ -18,7 +18,7 @@ from aiida_mlip_ins.query.run import Run
 from aiida_mlip_ins.query.summary import finite
 from aiida_mlip_ins.report import figures_spectra as drawn
 from aiida_mlip_ins.report.figures_measured import agreement
-from aiida_mlip_ins.report.html import fill, write_images
+from aiida_mlip_ins.report.page import fill, write_images
 from aiida_mlip_ins.report.spectra_files import difference_csv, overlay_csv, shifts_csv
 from aiida_mlip_ins.science.agreement import Overlay
 from aiida_mlip_ins.science.spectra_difference import Difference

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +99,26 @@ def compare(
         rows.append(row)
         overlays.append(overlay)
     return rows, overlays
+
+
+def shift_sentence(row: Mapping[str, Any], reference: str, other: str) -> str:
+    """Return in words how far the peaks of a window have moved.
+
+    :param row: of :func:`compare`.
+    :param reference: what the first spectrum is called, and ``other`` the second.
+    """
+    low, high = row['window_per_cm']
+    peaks = row['peaks']
+    matched, count = peaks['matched'], len(peaks['matched']) + len(peaks['missing'])
+    words = f'{low:g} to {high:g} 1/cm: {len(matched)} of {count} peaks ({reference}) are there '
+    words += f'{other}, and {len(peaks["extra"])} more'
+    if not matched:
+        return words
+    far = max(matched, key=lambda match: abs(match['shift']))
+    return (
+        f'{words}; off by {peaks["mean_absolute_shift"]:.1f} 1/cm, most of all '
+        f'{far["reference"]["position"]:.1f} to {far["other"]["position"]:.1f} 1/cm'
+    )
 
 
 class Guard:

@@ -7,7 +7,7 @@ polynomial in the energy transfer takes their place: a published one, or given c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -210,11 +210,39 @@ def broaden_lines(
     :param widths: (n,) standard deviation of the resolution at the centre of each bin, 1/cm.
     :param line_width: standard deviation of lines of one quantum before, 1/cm.
     """
+    return _by_order(edges, rows, intensity, line_width, lambda own: beyond(widths, own))
+
+
+def broaden_alike(
+    edges: np.ndarray,
+    rows: Sequence[Mapping[str, Any]],
+    intensity: np.ndarray,
+    widths: np.ndarray,
+    line_width: float,
+) -> np.ndarray:
+    """Return the intensity (n_rows, n) of sharp lines, made as wide as :func:`broaden_lines` does.
+
+    That is the width of the resolution, or of lines that have one before, whichever is the wider.
+
+    :param line_width: standard deviation that lines of one quantum would have before, 1/cm.
+    """
+    return _by_order(edges, rows, intensity, line_width, lambda own: np.maximum(widths, own))
+
+
+def _by_order(
+    edges: np.ndarray,
+    rows: Sequence[Mapping[str, Any]],
+    intensity: np.ndarray,
+    line_width: float,
+    added: Callable[[float], np.ndarray],
+) -> np.ndarray:
+    """Return the rows (n_rows, n), each order broadened with what is added to its line width."""
     orders = np.array([row.get('order', 1) for row in rows])
     broadened = np.zeros_like(intensity)
     for order in np.unique(orders):
-        added = beyond(widths, line_width * np.sqrt(order))
-        broadened[orders == order] = broaden(edges, intensity[orders == order], added)
+        chosen = orders == order
+        widths = added(line_width * np.sqrt(order))
+        broadened[chosen] = broaden(edges, intensity[chosen], widths)
     return np.array([select(rows, broadened, row) for row in rows])
 
 

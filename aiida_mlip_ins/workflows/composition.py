@@ -73,5 +73,9 @@ class Composition(WorkChain):
     def _note_missing(self, node: orm.ProcessNode, what: str) -> None:
         """Remember what a failed child leaves out; the rest goes on."""
         if not node.is_finished_ok:
-            self.ctx.missing.append(f'{what} (<{node.pk}> {node.exit_message})')
-            self.report(f'missing: {self.ctx.missing[-1]}')
+            self._lack(f'{what} (<{node.pk}> {node.exit_message})')
+
+    def _lack(self, what: str) -> None:
+        """Remember what there is not, to be said at the end, and say it now."""
+        self.ctx.missing.append(what)
+        self.report(f'missing: {what}')

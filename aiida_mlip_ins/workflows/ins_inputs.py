@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,13 +10,11 @@ from aiida import orm
 from aiida_phonopy.data import ForceConstantsData
 
 from aiida_mlip_ins.calculations.ins import isotope_problems, settings_problems
-from aiida_mlip_ins.science.anharmonic import MdInsSettings
 from aiida_mlip_ins.science.broadening import ResolutionSettings, resolution_problems
-from aiida_mlip_ins.science.ins import KEYS, ConvergenceSettings, ScatteringSettings
+from aiida_mlip_ins.science.ins import KEYS, ConvergenceSettings
 from aiida_mlip_ins.science.instruments import INSTRUMENTS
 from aiida_mlip_ins.science.phonons import mesh_from_spacing
 from aiida_mlip_ins.science.settings import build, problems, unknown_keys
-from aiida_mlip_ins.workflows.protocols import load_protocol, merge, override_problems
 
 
 def ins_parameters(numbers: Mapping[str, Any], cell: np.ndarray) -> dict[str, Any]:
@@ -47,32 +44,6 @@ def ins_problems(
     if numbers['convergence']:
         found += problems(ConvergenceSettings, numbers['convergence'], 'convergence')
     return found
-
-
-def md_ins_numbers(protocol: str | None, overrides: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the numbers of a spectrum of molecular dynamics.
-
-    What it has in common with the harmonic one is that one's, from ``ins.yaml``.
-
-    :raises ValueError: for an unknown protocol, or listing all unknown keys of the overrides.
-    """
-    own, harmonic = load_protocol('md_ins', protocol), load_protocol('ins', protocol)
-    names = {field.name for field in dataclasses.fields(ScatteringSettings)}
-    shared = {name: value for name, value in harmonic['parameters'].items() if name in names}
-    numbers = {name: harmonic[name] for name in ('group_by', 'resolution')}
-    numbers['parameters'] = shared | own['parameters']
-    found = override_problems(numbers, overrides or {}, 'overrides')
-    if found:
-        raise ValueError('\n'.join(found))
-    return merge(numbers, overrides or {})
-
-
-def md_ins_problems(numbers: Mapping[str, Any]) -> list[str]:
-    """Return every problem of the settings of a spectrum of molecular dynamics."""
-    found = settings_problems(numbers['parameters'], 'parameters', MdInsSettings)
-    found += resolution_setting_problems(numbers['resolution'], 'resolution')
-    found += unknown_keys(numbers['group_by'], KEYS, 'group_by')
-    return found + energy_problems(numbers['parameters'], numbers['resolution'])
 
 
 def resolution_setting_problems(settings: dict[str, Any], where: str) -> list[str]:

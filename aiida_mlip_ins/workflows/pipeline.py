@@ -7,7 +7,6 @@ from aiida.engine import ExitCode, ProcessSpec, ToContext, append_, if_, while_
 
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
-from aiida_mlip_ins.calculations.functions.measured import measured_peaks
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
 from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.workflows.compare import CompareWorkChain, inputs_of_chain
@@ -22,6 +21,7 @@ from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWork
 from aiida_mlip_ins.workflows.pipeline_builder import get_builder
 from aiida_mlip_ins.workflows.pipeline_checks import SCANS
 from aiida_mlip_ins.workflows.pipeline_cure import CuringChain
+from aiida_mlip_ins.workflows.pipeline_measured import MeasuringChain
 from aiida_mlip_ins.workflows.pipeline_ports import (
     define_exit_codes,
     define_inputs,
@@ -32,7 +32,7 @@ from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
 
-class HighPressureInsWorkChain(CuringChain):
+class HighPressureInsWorkChain(CuringChain, MeasuringChain):
     """INS spectra of a crystal under pressure from a MACE potential trained on its own DFT data.
 
     It only composes: every step is a process that can be run alone. Given a ``model`` it starts at
@@ -68,7 +68,11 @@ class HighPressureInsWorkChain(CuringChain):
                 cls.run_ins,
                 cls.inspect_ins,
             ),
-            if_(cls.has_measurements)(cls.find_measured_peaks),
+            if_(cls.has_measurements)(
+                cls.find_measured_peaks,
+                cls.run_compare_spectra,
+                cls.inspect_compare_spectra,
+            ),
             cls.run_compare,
             cls.inspect_compare,
             cls.results,
@@ -270,24 +274,8 @@ class HighPressureInsWorkChain(CuringChain):
             self._note_missing(node, f'the spectrum at {self.ctx.pressures[index]} GPa')
         self.ctx.done += len(self._current())
 
-    def has_measurements(self) -> bool:
-        """Whether there are measured spectra to stand beside the computed modes."""
-        return bool(self.inputs.get('measured'))
-
-    def find_measured_peaks(self) -> None:
-        """Find the peaks of the measured spectra."""
-        for key, spectrum in self.inputs.measured.items():
-            peaks, node = measured_peaks.run_get_node(
-                spectrum,
-                self.inputs.peak_search,
-                metadata={'call_link_label': f'measured_peaks_{key}'},
-            )
-            if node.is_finished_ok:
-                self.out(f'peaks.{key}', peaks)
-            self._note_missing(node, f'the measured peaks of {key}')
-
     def run_compare(self) -> ToContext:
-        """Compare with DFT, with what was measured, and between the pressures."""
+        """Compare with DFT, with measured peaks, and between the pressures."""
         inputs = inputs_of_chain(self.inputs.pressures, dict(self.outputs))
         return self._submit('compare', CompareWorkChain, inputs)
 

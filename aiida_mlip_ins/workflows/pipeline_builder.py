@@ -20,7 +20,12 @@ from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_inputs import train_inputs_from_protocol
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
-from aiida_mlip_ins.workflows.measured_inputs import by_key, measured_problems, peak_search
+from aiida_mlip_ins.workflows.measured_inputs import (
+    PORT,
+    by_key,
+    comparison_numbers,
+    measured_problems,
+)
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline_checks import SCANS, node_problems
 from aiida_mlip_ins.workflows.protocols import load_protocol, merge
@@ -35,7 +40,7 @@ LINKS = (
     'mace_phonons',
     'ins',
     'cure',
-    'peak_search',
+    PORT,
 )
 """Links of the chain whose own protocols can be overridden, each under its name."""
 
@@ -70,13 +75,14 @@ def get_builder(
     :param overrides: values on top of those of ``protocols/pipeline.yaml``, and under the name of a
         link (``pw_scan``, ``reference``, ``train``, ``pw_phonons``, ``mace_pressure_scan``,
         ``mace_phonons``, ``ins``, ``cure``) those on top of that link's protocol; under
-        ``peak_search`` those of the search for measured peaks, such as ``windows``.
+        ``compare_spectra`` those of the comparison with measured spectra, and its ``windows``.
     :param pw_options: ``metadata.options`` of every pw.x job.
     :param engine_options: ``metadata.options`` of every engine job.
     :param dataset: labelled frames to train on, in place of DFT.
     :param model: trained potential, in place of a training.
     :param foundation: model that the training starts from.
-    :param measured: measured spectra by pressure (GPa), whose peaks stand beside the modes.
+    :param measured: measured spectra by pressure (GPa), which the computed ones are compared with;
+        their peaks stand beside the modes.
     :param check: whether DFT's cells and modes at Gamma are computed to check the potential.
     :raises ValueError: listing everything that is wrong with the arguments, of all links.
     """
@@ -130,10 +136,11 @@ def get_builder(
     if measured:
         builder.measured, wrong = by_key(measured, builder.pressures.get_list())
         found += wrong
-        search = tried(
-            found, 'peak_search', peak_search, [*measured.values()], protocol, links['peak_search']
-        )
-        builder.peak_search = None if search is None else orm.Dict(search)
+        simulation = builder.ins.ins.parameters
+        if simulation is not None:
+            given_there = ([*measured.values()], simulation, protocol, links[PORT])
+            settings = tried(found, PORT, comparison_numbers, *given_there) or {}
+            builder[PORT] = {name: orm.Dict(values) for name, values in settings.items()}
         if not found:
             found += measured_problems(builder)
     found += node_problems(builder)

@@ -12,9 +12,11 @@ from aiida_mlip_ins.data.measured import MeasuredSpectrumData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.workflows.compare import CompareWorkChain
+from aiida_mlip_ins.workflows.compare_spectra import CompareSpectraWorkChain
 from aiida_mlip_ins.workflows.cure import CureWorkChain
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.measured_inputs import PORT
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline_checks import SCANS, input_problems
 from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
@@ -58,16 +60,19 @@ def define_inputs(spec: ProcessSpec) -> None:
         valid_type=MeasuredSpectrumData,
         dynamic=True,
         required=False,
-        help='`pressure_i`: measured spectrum (1/cm) at the i-th pressure; its peaks stand beside '
-        'the computed modes.',
-    )
-    spec.input(
-        'peak_search',
-        valid_type=orm.Dict,
-        required=False,
-        help='Which peaks of `measured` count, see `PeakSettings` (1/cm).',
+        help='`pressure_i`: measured spectrum (1/cm) at the i-th pressure, which that of the '
+        'potential is compared with; its peaks stand beside the computed modes.',
     )
     optional = {'required': False, 'populate_defaults': False}
+    spec.expose_inputs(
+        CompareSpectraWorkChain,
+        PORT,
+        namespace_options={
+            **optional,
+            'help': 'How spectra are compared with `measured` ones, and which peaks count.',
+        },
+        exclude=('spectra', 'about'),
+    )
     for port, scan in SCANS.values():
         spec.expose_inputs(
             scan, port, namespace_options=dict(optional), exclude=('structure', 'pressures')
@@ -142,6 +147,14 @@ def define_outputs(spec: ProcessSpec) -> None:
             name, valid_type=kind, dynamic=True, required=False, help=f'{what}, per pressure.'
         )
     spec.expose_outputs(CompareWorkChain, 'comparison')
+    spec.expose_outputs(
+        CompareSpectraWorkChain,
+        'agreement',
+        namespace_options={
+            'required': False,
+            'help': 'With `measured`: the spectra of the potential against the measured ones.',
+        },
+    )
 
 
 def define_exit_codes(spec: ProcessSpec) -> None:

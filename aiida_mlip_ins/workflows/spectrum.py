@@ -116,11 +116,14 @@ class SpectrumWorkChain(WorkChain):
         return failure
 
     def broadened(
-        self, function: Any, node: orm.Data, label: str
+        self, function: Any, node: orm.Data, label: str, *others: orm.Data
     ) -> tuple[orm.Data | None, ExitCode | None]:
-        """Return the broadened node, or the exit code of what refused it."""
+        """Return the broadened node, or the exit code of what refused it.
+
+        :param others: what the function takes after node and resolution.
+        """
         made, process = function.run_get_node(
-            node, self.inputs.resolution, metadata={'call_link_label': label}
+            node, self.inputs.resolution, *others, metadata={'call_link_label': label}
         )
         if process.is_finished_ok:
             return made, None

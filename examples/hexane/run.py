@@ -35,9 +35,7 @@ from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
 from aiida_mlip_ins.query.summary import finite, summary
 from aiida_mlip_ins.report.html import write_report
-from aiida_mlip_ins.report.spectra_page import write_spectra_report
 from aiida_mlip_ins.science.sampling import with_bond_lengths, with_rigid_molecules
-from aiida_mlip_ins.workflows.compare_spectra import CompareSpectraWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
@@ -159,42 +157,25 @@ class Study:
         self.rounds[f'round_{number}'] = node.outputs.dataset
 
     def spectra(self, measured: orm.Data) -> orm.WorkChainNode:
-        """Train on all frames; pressures, phonons, spectra with the potential."""
+        """Train on all frames; pressures, phonons, spectra, compared with the measured one."""
+        compared = {**self.settings['comparison'], 'windows': self.settings['windows']}
         builder = HighPressureInsWorkChain.get_builder_from_protocol(
             self.crystal,
             self.settings['pressures'],
             self.engines,
             protocol=self.settings['protocol'],
-            overrides=self.settings['chain'],
+            overrides={**self.settings['chain'], 'compare_spectra': compared},
             dataset=self.dataset,
             measured={0.0: measured},
             check=False,
         )
         return ended(builder, 'chain')
 
-    def comparison(self, measured: orm.Data, chain: orm.WorkChainNode) -> orm.WorkChainNode:
-        """Compare the spectra with the measured one, per window."""
-        pressures = self.settings['pressures']
-        computed = {f'mace_{index}': index for index in range(len(pressures))}
-        spectra = chain.outputs.spectra
-        builder = CompareSpectraWorkChain.get_builder_from_protocol(
-            {'measured': measured, **{n: spectra[f'pressure_{i}'] for n, i in computed.items()}},
-            roles=dict.fromkeys(computed, 'mace'),
-            pressures={'measured': 0.0, **{n: pressures[i] for n, i in computed.items()}},
-            windows=self.settings['windows'],
-            overrides=self.settings['comparison'],
-        )
-        return ended(builder, 'comparison')
 
-
-def write_results(
-    folder: Path, chain: orm.WorkChainNode, comparison: orm.WorkChainNode, pressures: list[float]
-) -> None:
+def write_results(folder: Path, chain: orm.WorkChainNode, pressures: list[float]) -> None:
     """Write the numbers as summary.json, and per pressure the spectrum, all its rows summed."""
     numbers = finite(summary(chain))
-    numbers['measured'] = comparison.outputs.metrics.get_dict()
-    numbers['verdict'] = comparison.outputs.verdict.get_dict()
-    (folder / 'summary.json').write_text(json.dumps(finite(numbers), indent=1, ensure_ascii=False))
+    (folder / 'summary.json').write_text(json.dumps(numbers, indent=1, ensure_ascii=False))
     for index, pressure in enumerate(pressures):
         spectrum: InsSpectrumData = chain.outputs.spectra[f'pressure_{index}']
         np.savetxt(
@@ -239,12 +220,10 @@ def main(
         return
     spectrum = read_measured_spectrum(orm.SinglefileData(measured.resolve()), orm.Dict({}))
     chain = study.spectra(spectrum)
-    comparison = study.comparison(spectrum, chain)
-    write_results(folder, chain, comparison, settings['pressures'])
-    for sentence in comparison.outputs.verdict['sentences']:
+    write_results(folder, chain, settings['pressures'])
+    for sentence in chain.outputs.agreement.verdict['sentences']:
         click.echo(sentence)
     click.echo(write_report(chain, folder / 'report'))
-    click.echo(write_spectra_report(comparison, folder / 'report' / 'measured'))
 
 
 if __name__ == '__main__':

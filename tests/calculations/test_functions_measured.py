@@ -108,9 +108,8 @@ def test_comparison_with_a_simulation(node, simulated, protocol):
 
 
 def test_peaks_for_the_shift_table(node):
-    settings = {
-        'windows': [[100.0, 900.0], [250.0, 350.0]], 'bin_width': 1.0, 'peak_prominence': 0.1,
-        'peak_significance': 3.0,
+    settings = load_protocol('agreement')['settings'] | {
+        'windows': [[100.0, 900.0], [250.0, 350.0]], 'peak_prominence': 0.1,
     }  # fmt: skip
     peaks = functions.measured_peaks(node, orm.Dict(settings)).get_list()
     assert [peak['position'] for peak in peaks] == pytest.approx([300, 700], abs=0.1)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from aiida import orm
 from click.testing import CliRunner
+from harmonic_nodes import harmonic_spectrum
 from moving import heavy_cell, rattling
 from pw_mocks import finished
 from spectra_nodes import measured_spectrum, simulated_node
 
+from aiida_mlip_ins.calculations.mace_md import MaceMdCalculation
 from aiida_mlip_ins.cli.main import main
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.trajectory import to_node
@@ -213,6 +215,8 @@ def test_measured_spectra_of_the_chain(refused, cif, measured, engine_code, aiid
         'chain', cif, '--pressures', '0,1.5', '--measured', f'0={node.pk}', '--no-dft-check',
     )  # fmt: skip
     assert f'<{node.pk}> is a InsSpectrumData, no measured spectrum' in said
+    said = refused('chain', cif, '--pressures', '0', '--window', '60:500', '--no-dft-check')
+    assert 'window: there is nothing measured to compare with in it' in said
     assert 'is no pressure and spectrum, such as 1.5=run.dat' in refused(
         'chain', cif, '--pressures', '0', '--measured', measured
     )
@@ -224,9 +228,12 @@ def test_a_measured_file_of_the_chain_is_checked_and_not_stored(
     before = orm.QueryBuilder().append(orm.Node).count()
     words = ['launch', 'chain', cif, '--pressures', '0,1.5', '--measured', f'1.5={measured}']
     words += ['--protocol', 'fast', '--pseudo-family', pseudo_family.label, '--check']
+    words += ['--window', '60:500', '-w', '100:200']
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     assert orm.QueryBuilder().append(orm.Node).count() == before
+    result = CliRunner().invoke(main, [*words, '-w', '100:9000'])
+    assert 'the window from 100 to 9000 1/cm is not within the simulation' in result.output
 
 
 def test_spectra_are_compared_from_a_file_and_a_node(aiida_profile, measured, refused):
@@ -263,6 +270,22 @@ def test_a_trajectory_of_another_crystal_is_refused(refused, cif, engine_code):
     ase.io.write(path, heavy_cell())
     words = ['launch', 'md-ins', str(node.pk), str(path), '--protocol', 'fast', '--check']
     result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert 'The inputs of MdInsWorkChain are valid' in result.output
+
+
+def test_motion_beside_the_harmonic_spectrum(refused, cif, engine_code):
+    said = refused('md-ins', 'nothing', '--window', '60:500')
+    assert 'structure: give it, or a --harmonic spectrum' in said
+    assert 'window: there is no --harmonic spectrum' in said
+    spectrum = harmonic_spectrum(400.5)
+    frames = to_node(rattling(400.5, count=4000)).store()
+    run = finished(MaceMdCalculation, {'trajectory': frames})
+    assert 'is a InsSpectrumData, neither a trajectory nor' in refused(
+        'md-ins', spectrum.pk, '--harmonic', spectrum.pk
+    )
+    words = ['launch', 'md-ins', str(run.pk), '--harmonic', str(spectrum.pk), '--protocol', 'fast']
+    result = CliRunner().invoke(main, [*words, '--window', '60:500', '--check'])
     assert result.exit_code == 0, result.output
     assert 'The inputs of MdInsWorkChain are valid' in result.output
 

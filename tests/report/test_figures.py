@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aiida_mlip_ins.report import figures, figures_model
-from aiida_mlip_ins.report.html import to_png
+from aiida_mlip_ins.report.page import to_png
 from aiida_mlip_ins.report.style import BLUE, VERMILLION, element_colours, pressure_colours
 
 ENERGY = np.arange(0.5, 4000.0, 5.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aiida_mlip_ins.report.figures_measured import agreement
-from aiida_mlip_ins.report.html import to_png
+from aiida_mlip_ins.report.page import to_png
 from aiida_mlip_ins.science.agreement import Overlay
 
 

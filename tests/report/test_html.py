@@ -11,7 +11,8 @@ import pytest
 from aiida import orm
 from report.synthetic import build_run
 
-from aiida_mlip_ins.report.html import fixed, write_report
+from aiida_mlip_ins.report.html import write_report
+from aiida_mlip_ins.report.page import fixed
 
 FIGURES = {
     'spectra', 'spectra_low', 'spectra_parts', 'mode_shifts', 'gamma', 'volumes', 'parity',

@@ -10,7 +10,7 @@ from springs import mace_modes
 
 from aiida_mlip_ins.report import content_modes
 from aiida_mlip_ins.report.figures_modes import Line, _apart, mode_lines, panels
-from aiida_mlip_ins.report.html import to_png
+from aiida_mlip_ins.report.page import to_png
 from aiida_mlip_ins.report.style import VERMILLION
 from aiida_mlip_ins.science.comparison import CompareSettings
 from aiida_mlip_ins.science.observed import assign_peaks

@@ -7,15 +7,27 @@ import json
 
 import numpy as np
 import pytest
+from aiida import orm
+from aiida.common.links import LinkType
 from aiida.engine import run_get_node
 from click.testing import CliRunner
+from pw_mocks import finished
 from report.test_html import Page
 from spectra_nodes import PEAKS, measured_node, simulated_node
 
+from aiida_mlip_ins.calculations.functions.measured import compare_with_measurement
 from aiida_mlip_ins.cli.main import main
+from aiida_mlip_ins.cli.summary_text import summary_text
+from aiida_mlip_ins.query.run import Run
+from aiida_mlip_ins.query.stages import History
 from aiida_mlip_ins.report import figures_spectra
+from aiida_mlip_ins.report.content import all_figures
+from aiida_mlip_ins.report.html import write_report
 from aiida_mlip_ins.report.spectra_page import SpectraRun, figures, write_spectra_report
 from aiida_mlip_ins.workflows.compare_spectra import CompareSpectraWorkChain
+from aiida_mlip_ins.workflows.md_ins import MdInsWorkChain
+from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
+from aiida_mlip_ins.workflows.protocols import load_protocol
 
 MOVED = tuple(place + 12 for place in PEAKS)
 
@@ -118,3 +130,52 @@ def test_curves_of_the_overview_and_of_the_changes():
     figure = figures_spectra.changes([panel], colours, 'difference')
     assert figure.axes[0].get_ylabel() == 'difference'
     assert len(figure.axes[0].collections) == 1
+
+
+def test_the_report_of_the_chain_has_it_and_links_to_it(node, tmp_path):
+    made = {
+        link.link_label.replace('__', '.'): link.node
+        for link in node.base.links.get_outgoing(link_type=LinkType.RETURN)
+    }
+    chain = finished(
+        HighPressureInsWorkChain,
+        {f'agreement.{name}': output for name, output in made.items()},
+    )
+    finished(
+        CompareSpectraWorkChain,
+        made,
+        caller=(chain, 'compare_spectra'),
+        inputs={'parameters': node.inputs.parameters},
+    )
+    text = write_report(chain, tmp_path).read_text()
+    page = Page(text)
+    assert page.open == page.external == []
+    assert 'Against what was measured' in text
+    assert '<b>agrees</b>' in text
+    assert 'href="measured/report.html"' in text
+    assert (tmp_path / 'measured/report.html').is_file()
+    for label in ('m0', 'm1', 'd0'):
+        assert f'href="measured/overlay_{label}.png"' in text
+        assert (tmp_path / f'measured/overlay_{label}.png').is_file()
+    numbers = json.loads((tmp_path / 'summary.json').read_text())
+    assert len(numbers['measured']['pairs']) == 3
+    assert numbers['verdict']['sentences'] == SpectraRun(node).sentences
+    assert numbers['verdict']['sentences'][0] in summary_text(numbers)
+
+
+def test_motion_stands_over_the_harmonic_spectrum(tmp_path):
+    settings = load_protocol('agreement')['settings'] | load_protocol('md_ins')['comparison']
+    harmonic, motion = simulated_node(), simulated_node([203.0, 398.0])
+    settings = orm.Dict({**settings, 'windows': [[50.0, 850.0]]})
+    made = compare_with_measurement(harmonic, motion, settings)
+    node = finished(MdInsWorkChain, {'harmonic': harmonic, 'spectrum': motion, **made})
+    text = write_report(node, tmp_path).read_text()
+    assert 'href="anharmonic.png"' in text
+    assert '2 of 3 peaks (harmonic) are there in motion' in text
+    assert 'The run is scaled by ' in text
+    assert (tmp_path / 'spectrum_pressure_0.csv').is_file()
+    figure = dict(all_figures(Run(node), History(node), 'title'))['anharmonic']
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[:2] == ['harmonic', 'molecular dynamics, scaled']
+    assert 'background' not in labels
+    assert 'barn' in figure.axes[0].get_ylabel()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aiida_mlip_ins.science import reduction
-from aiida_mlip_ins.science.agreement import AgreementSettings, compare
+from aiida_mlip_ins.science.agreement import AgreementSettings, compare, shift_sentence
 from aiida_mlip_ins.science.measured import MeasuredSpectrum
 from aiida_mlip_ins.science.readers import ReadSettings, read_file
 
@@ -123,6 +123,15 @@ def test_a_simulation_that_does_not_help_is_said():
 def test_assignments_name_the_simulated_peaks():
     row = one(spectrum(gauss(300)), spectrum(gauss(310)), assignments={'CH3 torsion': 308.0})
     assert row['peaks']['matched'][0]['other']['assignment'] == 'CH3 torsion'
+
+
+def test_peaks_that_moved_in_words():
+    row = one(spectrum(gauss(300, 700, 900)), spectrum(gauss(310, 702)))
+    said = shift_sentence(row, 'harmonic', 'in motion')
+    assert said.startswith('0 to 1200 1/cm: 2 of 3 peaks (harmonic) are there in motion, and 0 ')
+    assert said.endswith('off by 6.0 1/cm, most of all 300.0 to 310.0 1/cm')
+    row = one(spectrum(gauss(300)), spectrum(gauss(700)))
+    assert shift_sentence(row, 'a', 'in b').endswith('0 of 1 peaks (a) are there in b, and 1 more')
 
 
 def test_all_problems_are_told_at_once():

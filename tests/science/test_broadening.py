@@ -39,6 +39,29 @@ def test_a_line_becomes_a_gaussian_of_the_width_at_its_energy():
         assert spread == pytest.approx(np.sqrt(widths[energy] ** 2 + 1 / 12), rel=1e-4)
 
 
+def test_sharp_lines_become_as_wide_as_those_that_have_a_width():
+    edges = np.arange(0.0, 1001.0)
+    centres = edges[:-1] + 0.5
+    rows = [{'order': 1}, {'order': 2}, {}]
+    sharp = np.zeros((3, 1000))
+    sharp[0, 100] = sharp[1, 700] = 1.0
+    sharp[2] = sharp[0] + sharp[1]
+    widths = 2.0 + 0.02 * centres
+    # 6 1/cm are wider than the resolution at 100 1/cm, 6 sqrt(2) narrower than that at 700 1/cm
+    had = np.zeros_like(sharp)
+    for index in (0, 1):
+        width = np.full(1000, 6.0 * np.sqrt(index + 1))
+        had[index] = broadening.broaden(edges, sharp[index][None], width)[0]
+    had[2] = had[0] + had[1]
+    one = broadening.broaden_lines(edges, rows, had, widths, 6.0)
+    other = broadening.broaden_alike(edges, rows, sharp, widths, 6.0)
+    # widths are taken at each bin of a line, or at its middle
+    assert np.abs(one - other).max() < 0.02 * one.max()
+    for index, width in ((0, 6.0), (1, 16.01)):
+        mean = other[index] @ centres
+        assert np.sqrt(other[index] @ (centres - mean) ** 2) == pytest.approx(width, rel=2e-3)
+
+
 def test_a_width_far_below_a_bin_changes_nothing():
     edges = np.arange(0.0, 101.0)
     intensity = np.random.default_rng(4).random((2, 100))

@@ -1,20 +1,28 @@
 """INS of molecular dynamics: builder, refusals, steps, and a run beside the harmonic spectrum."""
 
+import ase
 import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
-from aiida_phonopy.data import ForceConstantsData
+from harmonic_nodes import harmonic_spectrum, oscillators
+from mace_nodes import toy_model
 from moving import heavy_cell, rattling
 from pw_mocks import Submissions, code, finished, instantiate
 
+from aiida_mlip_ins.calculations.functions.measured import parts_of
+from aiida_mlip_ins.calculations.mace_md import MaceMdCalculation
 from aiida_mlip_ins.calculations.md_ins import MdInsCalculation
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.data.structure import to_structure
 from aiida_mlip_ins.data.trajectory import to_node
 from aiida_mlip_ins.science import ins
+from aiida_mlip_ins.science.agreement import Overlay
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.md_ins import MdInsWorkChain
+from aiida_mlip_ins.workflows.md_ins_inputs import trajectory_of
+from aiida_mlip_ins.workflows.md_stability import MdStabilityWorkChain
+from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS
 
 pytestmark = pytest.mark.usefixtures('aiida_profile')
@@ -104,33 +112,139 @@ def test_a_job_that_failed_is_passed_on():
     assert 'it failed' in code.message
 
 
+def beside(spectrum, **keywords):
+    return MdInsWorkChain.get_builder_from_protocol(
+        code(plugin='mlip_ins.mace_train'),
+        to_node(rattling(FREQUENCY + 6, count=4000)),
+        protocol='fast',
+        harmonic=spectrum,
+        **keywords,
+    )
+
+
+def test_settings_are_those_that_the_harmonic_spectrum_was_made_with():
+    spectrum = harmonic_spectrum(FREQUENCY, temperature=33.0, banks={'forward': 1.0})
+    made = beside(spectrum)
+    process = instantiate(made)
+    parameters = process.inputs.ins.parameters.get_dict()
+    assert parameters['temperature'] == 33.0
+    assert parameters['banks'] == {'forward': 1.0}
+    assert parameters['line_width'] == 20.0
+    assert not {'mesh', 'overtones'} & set(parameters)
+    assert process.inputs.pressure.value == 1.5
+    assert process.inputs.harmonic.stage == 'intensities'
+    assert process.inputs.harmonic.creator.process_type.endswith('mlip_ins.ins')
+    assert process.inputs.structure.get_formula() == 'HPb'
+    assert process.inputs.resolution['instrument'] == 'TOSCA'
+    assert process.inputs.comparison['windows'] == [[10.0, 1000.0]]
+    assert beside(spectrum.creator.inputs.spectrum).harmonic.uuid == made.harmonic.uuid
+    with pytest.raises(ValueError, match=r'its temperature \(K\) is 33.0, that of the run 300.0'):
+        beside(spectrum, overrides={'parameters': {'temperature': 300.0}})
+
+
+def test_what_cannot_stand_beside_a_run_is_refused():
+    with pytest.raises(ValueError, match='structure: give it, or a harmonic spectrum'):
+        MdInsWorkChain.get_builder_from_protocol(
+            code(plugin='mlip_ins.mace_train'), to_node(rattling(FREQUENCY, count=4000))
+        )
+    loose = InsSpectrumData.from_arrays(
+        np.arange(11.0), np.ones((1, 10)), [{}], 'broadened', 10.0, 'TOSCA'
+    )
+    with pytest.raises(ValueError, match='was not made from force constants by InsWorkChain'):
+        beside(loose)
+    with pytest.raises(ValueError, match='isotopes'):
+        beside(harmonic_spectrum(FREQUENCY, isotopes={'H': 'D'}))
+    spectrum = harmonic_spectrum(FREQUENCY)
+    with pytest.raises(ValueError, match='from 0 to 1200 1/cm is not within the spectrum') as error:
+        beside(spectrum, windows=[[0.0, 1200.0]])
+    assert 'harmonic: the window from 0 to 1200' in str(error.value)
+    made = beside(spectrum)
+    made.harmonic = spectrum
+    with pytest.raises(ValueError, match='harmonic: give the intensities'):
+        instantiate(made)
+    made.harmonic = spectrum.creator.inputs.spectrum.creator.inputs.intensities
+    del made.comparison
+    with pytest.raises(ValueError, match='comparison: needed'):
+        instantiate(made)
+
+
+def test_both_are_broadened_alike_and_compared():
+    process = instantiate(beside(harmonic_spectrum(FREQUENCY), windows=[[100.0, 700.0]]))
+    assert process.has_harmonic()
+    rows = ins.describe_rows(['H', 'Pb'], [1], ['forward', 'backward'])
+    line = np.exp(-0.5 * ((np.arange(1000) + 0.5 - FREQUENCY - 6) / 20.0) ** 2)
+    line *= 9.0 / line.sum()
+    both = np.array([line if row['element'] == 'H' else 0 * line for row in rows])
+    intensities = InsSpectrumData.from_arrays(
+        np.arange(1001.0), both, rows, 'intensities', 10.0, 'TOSCA', 1.5, line_width=20.0
+    )
+    process.ctx.round = 0
+    outputs = {'intensities': intensities, 'results': orm.Dict({})}
+    process.ctx.ins = finished(MdInsCalculation, outputs)
+    process.group()
+    assert process.broaden() is None
+    assert process.results() is None
+    assert process.compare() is None
+    harmonic = process.outputs['harmonic']
+    energy, total = harmonic.energy, harmonic.total()
+    mean = total @ energy / total.sum()
+    # TOSCA has 4.5 1/cm there, the run 20
+    assert np.sqrt(total @ (energy - mean) ** 2 / total.sum()) == pytest.approx(20.0, rel=2e-3)
+    assert harmonic.resolution['least_line_width_per_cm'] == 20.0
+    (row,) = process.outputs['metrics']['windows']
+    (match,) = row['peaks']['matched']
+    assert match['shift'] == pytest.approx(6.0, abs=0.1)
+    # what the run is multiplied by, less what the lines have in common
+    assert row['scale'] == pytest.approx(np.exp(-((6 / 20) ** 2) / 4) / 0.9, rel=1e-3)
+    assert row['wasserstein_per_cm'] == pytest.approx(6.0, abs=0.1)
+    (overlay,) = parts_of(process.outputs['overlay'], Overlay)
+    assert not overlay.background.any()
+
+
+def test_the_run_of_a_stability_test_is_found():
+    frames = [to_node(rattling(f, count=20)) for f in (100.0, 200.0, 300.0)]
+    runs = {
+        f'run_{i}': {'pressure_asked_gpa': p, 'temperature_asked_k': t}
+        for i, (p, t) in enumerate([(0.0, 10.0), (0.0, 300.0), (1.5, 300.0)])
+    }
+    node = finished(
+        MdStabilityWorkChain,
+        {
+            'verdict': orm.Dict({'runs': runs}),
+            **{f'trajectories.run_{i}': node for i, node in enumerate(frames)},
+        },
+    )
+    assert trajectory_of(node, 1.5).uuid == frames[2].uuid
+    assert trajectory_of(node, 0.0, 10.0).uuid == frames[0].uuid
+    with pytest.raises(ValueError, match='2 runs of') as error:
+        trajectory_of(node, 0.0)
+    assert '10 K at 0 GPa, 300 K at 0 GPa, 300 K at 1.5 GPa' in str(error.value)
+    single = finished(MaceMdCalculation, {'trajectory': to_node(rattling(100.0, count=20))})
+    assert trajectory_of(single).uuid == single.outputs.trajectory.uuid
+    with pytest.raises(ValueError, match='has no trajectory'):
+        trajectory_of(finished(MdStabilityWorkChain))
+
+
 @pytest.mark.engines
 @pytest.mark.slow
 def test_oscillators_in_motion_have_the_spectrum_of_their_springs(engine_code):
     """Both chains, one trajectory and its force constants: broadened alike within 2 %."""
-    crystal = to_structure(heavy_cell())
-    overrides = {
-        'parameters': {'max_order': 3, 'energy_max': 1500.0, 'line_width': 4.0, 'verlet': False},
-    }
-    moving, node = run_get_node(
-        builder(engine_code, rattling(FREQUENCY, count=3000), overrides=overrides, pressure=0.0)
-    )
-    assert node.is_finished_ok, node.exit_message
-    constants = ForceConstantsData(
-        structure=crystal, supercell_matrix=[1, 1, 1], primitive_matrix=np.eye(3).tolist()
-    )
-    # m (2 pi c nu)^2 in eV/angstrom^2, with hydrogen on springs of its own and lead on weak ones
-    omega = 2 * np.pi * 2.99792458e10 * FREQUENCY
-    stiffness = 1.00794 * 1.66053906660e-27 * omega**2 / 1.602176634e-19 * 1e-20
-    springs = np.zeros((2, 2, 3, 3))
-    springs[0, 0] = stiffness * np.eye(3)
-    springs[1, 1] = 0.01 * stiffness * np.eye(3)
-    constants.set_force_constants(springs)
     parameters = {'max_order': 3, 'energy_max': 1500.0, 'overtones': 'harmonic'}
     made = InsWorkChain.get_builder_from_protocol(
-        engine_code, constants, 0.0, overrides={'q_spacing': 100.0, 'parameters': parameters}
+        engine_code,
+        oscillators(FREQUENCY),
+        0.0,
+        overrides={'q_spacing': 100.0, 'parameters': parameters},
     )
     still, node = run_get_node(made)
+    assert node.is_finished_ok, node.exit_message
+    made = MdInsWorkChain.get_builder_from_protocol(
+        engine_code,
+        to_node(rattling(FREQUENCY, count=3000)),
+        overrides={'parameters': {'line_width': 4.0, 'verlet': False}},
+        harmonic=still['spectrum'],
+    )
+    moving, node = run_get_node(made)
     assert node.is_finished_ok, node.exit_message
     for order in (1, 2, 3):
         one, other = (
@@ -140,3 +254,58 @@ def test_oscillators_in_motion_have_the_spectrum_of_their_springs(engine_code):
         assert np.abs(one - other).max() < 0.06 * other.max()
     assert moving['spectrum'].rows == still['spectrum'].rows
     assert (moving['spectrum'].energy_bins == still['spectrum'].energy_bins).all()
+    (row,) = moving['metrics']['windows']
+    assert row['window_per_cm'] == [10.0, 1500.0]
+    assert row['scale'] == pytest.approx(1.0, abs=0.02)
+    assert row['r_squared'] > 0.99
+
+
+COLD = 4.0
+"""K."""
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+def test_cold_motion_has_the_peaks_of_the_modes(engine_code):
+    """A MACE potential, hardly in motion: peaks are at its harmonic frequencies, none elsewhere."""
+    places = [(0, 0, 0), (0.5, 0.5, 0.5)]
+    atoms = ase.Atoms('NiAl', scaled_positions=places, cell=[3.0] * 3, pbc=True)
+    crystal, model, supercell = to_structure(atoms), toy_model(), [2, 2, 1]
+    made = MacePhononsWorkChain.get_builder_from_protocol(engine_code, crystal, model, 'fast')
+    made.supercell_matrix = orm.List(supercell)
+    phonons, node = run_get_node(made)
+    assert node.is_finished_ok, node.exit_message
+    parameters = {'max_order': 1, 'energy_max': 500.0, 'temperature': COLD}
+    made = InsWorkChain.get_builder_from_protocol(
+        engine_code, phonons['force_constants'], 5.0, overrides={'parameters': parameters}
+    )
+    # the q-points of the supercell, which are those of the run
+    made.ins.parameters = orm.Dict(
+        {**made.ins.parameters.get_dict(), 'mesh': supercell, 'gamma_centred': True}
+    )
+    still, node = run_get_node(made)
+    assert node.is_finished_ok, node.exit_message
+    run = {
+        'ensemble': 'nvt', 'timestep_fs': 5.0, 'duration_ps': 4.0, 'record_every': 4,
+        'thermostat_time_fs': 1e5,
+    }  # fmt: skip
+    made = MdStabilityWorkChain.get_builder_from_protocol(
+        engine_code, [crystal], model, [5.0], [COLD], supercell,
+        overrides={'md': {'parameters': run}, 'criteria': {'equilibration_ps': 0.0}},
+    )  # fmt: skip
+    _, stability = run_get_node(made)
+    assert stability.is_finished_ok, stability.exit_message
+    width = 8.0
+    made = MdInsWorkChain.get_builder_from_protocol(
+        engine_code,
+        trajectory_of(stability, 5.0),
+        overrides={'parameters': {'line_width': width, 'equilibration_ps': 0.0}},
+        harmonic=still['spectrum'],
+    )
+    moving, node = run_get_node(made)
+    assert node.is_finished_ok, node.exit_message
+    (row,) = moving['metrics']['windows']
+    peaks = row['peaks']
+    assert len(peaks['matched']) >= 3
+    assert not peaks['extra']
+    assert max(abs(match['shift']) for match in peaks['matched']) < width

@@ -6,14 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 from aiida import orm
+from aiida.engine import run_get_node
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 from mace_nodes import toy_dataset, toy_model
 from pw_mocks import Submissions, finished
-from spectra_nodes import measured_node
+from spectra_nodes import measured_node, simulated_node
 
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.workflows.compare import inputs_of_chain
+from aiida_mlip_ins.workflows.compare_spectra import CompareSpectraWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
 from aiida_mlip_ins.workflows.pipeline_checks import input_problems
@@ -189,9 +191,11 @@ def test_the_chain_goes_on_with_the_pressures_that_relaxed(arguments, dataset, b
     assert process.inspect_mace_pressure_scan().status == 404
 
 
-def test_measured_spectra_become_peaks_for_the_comparison(arguments, dataset):
+def test_measured_spectra_become_peaks_beside_the_modes(arguments, dataset):
     arguments.update(dataset=dataset, pw_code=None, check=False)
-    arguments['overrides']['peak_search'] = {'peak_prominence': 0.2, 'windows': [[100.0, 500.0]]}
+    arguments['overrides']['compare_spectra'] = {
+        'settings': {'peak_prominence': 0.2}, 'windows': [[100.0, 500.0]],
+    }  # fmt: skip
     builder = HighPressureInsWorkChain.get_builder_from_protocol(
         **arguments, measured={1.5: measured_node()}
     )
@@ -213,9 +217,9 @@ def test_peaks_that_cannot_be_found_are_missing_in_the_end(arguments, dataset):
     builder = HighPressureInsWorkChain.get_builder_from_protocol(
         **arguments, measured={0.0: measured_node()}
     )
-    assert builder.peak_search['windows'] == [[20.0, 900.0]]
+    assert builder.compare_spectra.settings['windows'] == [[20.0, 900.0]]
     # narrower than a bin
-    builder.peak_search['windows'] = [[100.0, 100.5]]
+    builder.compare_spectra.settings['windows'] = [[100.0, 100.5]]
     process = instantiate_process(get_manager().get_runner(), builder)
     process.setup()
     process.find_measured_peaks()
@@ -224,27 +228,87 @@ def test_peaks_that_cannot_be_found_are_missing_in_the_end(arguments, dataset):
 
 def test_wrong_measurements_are_refused(arguments, dataset):
     arguments.update(dataset=dataset, pw_code=None, check=False)
-    arguments['overrides']['peak_search'] = {'prominence': 0.2}
+    arguments['overrides']['compare_spectra'] = {'settings': {'prominence': 0.2}}
     with pytest.raises(ValueError, match=r'\w') as error:
         HighPressureInsWorkChain.get_builder_from_protocol(
             **arguments, measured={2.0: measured_node()}
         )
     assert 'measured: 2 GPa is none of the pressures of the chain (0, 1.5 GPa)' in str(error.value)
     assert "unknown key 'prominence' (did you mean 'peak_prominence'?)" in str(error.value)
-    arguments['overrides']['peak_search'] = {'windows': [[1.0, 2000.0]]}
+    arguments['overrides']['compare_spectra'] = {'windows': [[1.0, 2000.0]]}
     with pytest.raises(ValueError, match='the window from 1 to 2000 1/cm is not within'):
         HighPressureInsWorkChain.get_builder_from_protocol(
             **arguments, measured={0.0: measured_node()}
         )
-    del arguments['overrides']['peak_search']
+    arguments['overrides']['compare_spectra'] = {'windows': [[100.0, 800.0]]}
+    arguments['overrides']['ins'] = {'parameters': {'energy_max': 500.0}}
+    with pytest.raises(ValueError, match='not within the simulation, which goes from 0 to 500'):
+        HighPressureInsWorkChain.get_builder_from_protocol(
+            **arguments, measured={0.0: measured_node()}
+        )
+    del arguments['overrides']['compare_spectra']
     builder = HighPressureInsWorkChain.get_builder_from_protocol(
         **arguments, measured={0.0: measured_node()}
     )
+    assert builder.compare_spectra.settings['windows'] == [[20.0, 500.0]]
     inputs = dict(builder._inputs(prune=True))
     inputs['measured'] = {'pressure_3': measured_node()}
     assert 'no such pressure: pressure_3' in input_problems(inputs, None)
-    del inputs['peak_search']
-    assert 'peak_search: needed' in input_problems(inputs, None)
+    del inputs['compare_spectra']
+    message = input_problems(inputs, None)
+    assert 'compare_spectra.settings, compare_spectra.parameters: needed' in message
+
+
+def measuring(arguments, **changes):
+    """Return a chain that has been given a measurement at 1.5 GPa, and its submissions."""
+    arguments.update(pw_code=None, check=False, **changes)
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(
+        **arguments, measured={1.5: measured_node()}
+    )
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    return process, Submissions(process)
+
+
+def test_spectra_are_compared_with_measured_ones(arguments, dataset):
+    settings = {'windows': [[60.0, 500.0]], 'settings': {'baseline': 'minimum'}}
+    arguments['overrides']['compare_spectra'] = settings
+    process, submissions = measuring(arguments, dataset=dataset)
+    process.out('spectra.pressure_0', simulated_node([210.0, 400.0], 0.0))
+    process.out('spectra.pressure_1', simulated_node([215.0, 400.0], 1.5))
+    process.run_compare_spectra()
+    ((link, inputs),) = submissions.calls
+    assert link is CompareSpectraWorkChain
+    assert inputs['metadata']['call_link_label'] == 'compare_spectra'
+    assert inputs['settings']['windows'] == [[60.0, 500.0]]
+    assert inputs['settings']['baseline'] == 'minimum'
+    del inputs['metadata']
+    _, process.ctx.compare_spectra = run_get_node(CompareSpectraWorkChain, **inputs)
+    process.inspect_compare_spectra()
+    assert process.results() is None
+    made = process.outputs['agreement']
+    (pair,) = made['metrics']['pairs']
+    assert (pair['role'], pair['pressure_gpa'], pair['label']) == ('mace', 1.5, 'mace_1')
+    shifts = [match['shift'] for match in pair['windows'][0]['peaks']['matched']]
+    assert shifts == pytest.approx([15.0, 0.0], abs=0.5)
+    assert set(made['overlays']) == {'mace_1'}
+    assert set(made['differences']) == {'mace_1'}
+
+
+def test_a_failed_comparison_is_named_at_the_end(arguments, dataset):
+    process, submissions = measuring(arguments, dataset=dataset)
+    process.out('spectra.pressure_0', simulated_node(pressure=0.0))
+    assert process.run_compare_spectra() is None
+    assert not submissions.calls
+    process.inspect_compare_spectra()
+    message = process.results().message
+    assert 'the comparison with the measured spectra: spectra: there is nothing to com' in message
+    process, submissions = measuring(arguments)
+    process.out('spectra.pressure_1', simulated_node(pressure=1.5))
+    process.run_compare_spectra()
+    process.ctx.compare_spectra = finished(CompareSpectraWorkChain, status=401)
+    process.inspect_compare_spectra()
+    assert 'the comparison with the measured spectra (<' in process.results().message
 
 
 def test_two_ways_to_relax_are_refused(arguments):

@@ -21,7 +21,7 @@ from aiida_mlip_ins.science.measured import MeasuredSpectrum
 from aiida_mlip_ins.science.readers import ReadSettings, read_spectrum
 from aiida_mlip_ins.science.rebinning import rebin
 from aiida_mlip_ins.science.settings import build
-from aiida_mlip_ins.science.spectrum_peaks import PeakSettings, peaks_of
+from aiida_mlip_ins.science.spectrum_peaks import peaks_of
 
 UNREADABLE, UNDEFINED = 301, 401
 """Exit codes: of a file that is no spectrum, of an operation that cannot be carried out."""
@@ -125,11 +125,13 @@ def sum_measured_spectra(
 
 @calcfunction
 def measured_peaks(spectrum: MeasuredSpectrumData, settings: orm.Dict) -> orm.List | ExitCode:
-    """Find the peaks of a measurement (``PeakSettings``), for `CompareWorkChain`'s
-    ``experiment.peaks``: a list of mappings with the fields of ``observed.ObservedPeak``.
+    """Find the peaks of a measurement, for `CompareWorkChain`'s ``experiment.peaks``.
+
+    :param settings: ``AgreementSettings``, of which those of ``PeakSettings`` are used.
+    :return: a list of mappings with the fields of ``observed.ObservedPeak``.
     """
     try:
-        chosen = build(PeakSettings, settings.get_dict(), 'settings')
+        chosen = build(agreement.AgreementSettings, settings.get_dict(), 'settings')
         peaks = peaks_of(spectrum.to_spectrum(), chosen)
     except ValueError as error:
         return ExitCode(UNDEFINED, str(error))

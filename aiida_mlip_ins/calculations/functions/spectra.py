@@ -44,6 +44,29 @@ def broaden_spectrum(spectrum: InsSpectrumData, resolution: orm.Dict) -> InsSpec
 
 
 @calcfunction
+def broaden_alike(
+    spectrum: InsSpectrumData, resolution: orm.Dict, motion: InsSpectrumData
+) -> InsSpectrumData | ExitCode:
+    """Broaden a harmonic spectrum so that its lines are as wide as those of molecular dynamics.
+
+    :param resolution: of the instrument (``ResolutionSettings``).
+    :param motion: a spectrum of molecular dynamics, whose lines are nowhere sharper than its
+        ``line_width``.
+    """
+    try:
+        widths, described = _widths(spectrum, resolution)
+    except ValueError as error:
+        return ExitCode(401, str(error))
+    if motion.line_width is None:
+        return ExitCode(401, 'motion: its lines have no width, it is not of molecular dynamics')
+    broadened = broadening.broaden_alike(
+        spectrum.energy_bins, spectrum.rows, spectrum.intensity, widths, motion.line_width
+    )
+    described['least_line_width_per_cm'] = motion.line_width
+    return spectrum.derive('broadened', broadened, resolution=described)
+
+
+@calcfunction
 def broaden_map(intensities: InsMapData, resolution: orm.Dict) -> InsMapData | ExitCode:
     """Broaden a map along its energies, as :func:`broaden_spectrum` does with a spectrum.
 
