@@ -87,25 +87,33 @@ def _panel(
     pressures: list[float], colours: Mapping[float, str],
     markers: Mapping[tuple[str, float, float], str],
 ) -> None:  # fmt: skip
-    """Draw one number of all models; pressures lie a little above one another."""
-    spread = np.linspace(-0.18, 0.18, len(pressures)) if len(pressures) > 1 else [0.0]
-    places = dict(zip(pressures, spread, strict=True))
+    """Draw one number of all models; pressures lie a little above one another, windows closer."""
+    places, shifts = _spread(pressures, 0.18), _spread(list(markers), 0.05)
     for line in lines:
         value = line.get(key)
         if value is None:
             continue
-        marker = markers[_window(line)] if key in OF_SPECTRA else 'o'
+        window = _window(line) if key in OF_SPECTRA else None
         colour = colours[line['pressure_gpa']]
         imaginary = key == 'min_frequency_per_cm' and line['imaginary']
+        place = models.index(line['model']) + places[line['pressure_gpa']]
         axis.plot(
-            value, models.index(line['model']) + places[line['pressure_gpa']], marker, ms=5.5,
-            color=colour, mew=1.4, mfc='none' if imaginary else colour,
+            value, place + (shifts[window] if window else 0.0), markers[window] if window else 'o',
+            ms=5.0, color=colour, mew=1.2,
+            mfc='none' if window or imaginary else colour,
         )  # fmt: skip
+    axis.margins(x=0.1)
     if key in ('min_frequency_per_cm', 'volume_change_percent'):
-        axis.axvline(0.0, color=GREY, lw=0.7)
+        axis.axvline(0.0, color=GREY, lw=0.7, zorder=0)
     axis.set(yticks=range(len(models)), yticklabels=models, ylim=(len(models) - 0.5, -0.5))
     axis.grid(axis='y', color=GREY, alpha=0.25, lw=0.6)
     axis.tick_params(axis='y', length=0)
+
+
+def _spread(items: Sequence[Any], reach: float) -> dict[Any, float]:
+    """Return a place for each item from minus to plus ``reach``, zero for a single one."""
+    places = np.linspace(-reach, reach, len(items)) if len(items) > 1 else [0.0] * len(items)
+    return dict(zip(items, places, strict=True))
 
 
 def _gaps(axis: Axes, lines: Sequence[Mapping[str, Any]], models: list[str]) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from aiida_mlip_ins.report.style import (
     BLUE,
     GREEN,
     GREY,
     ORANGE,
+    PER_CM,
     PURPLE,
     SKY,
     VERMILLION,
@@ -113,7 +115,7 @@ ROUNDS = {
         'valid_force_error': 'error on validation frames',
         'force_spread': 'spread on candidates',
     },
-    'frequencies (1/cm)': {'frequency_spread': 'spread at the worst pressure'},
+    f'frequencies ({PER_CM})': {'frequency_spread': 'spread at the worst pressure'},
 }
 """Columns of the rounds of active learning that are shown, by the label of their axis."""
 
@@ -138,9 +140,12 @@ def rounds(rows: Sequence[Mapping[str, Any]]) -> Figure:
                     (row['n_frames'], row[column]) for row in rows if row.get(column) is not None
                 ]
                 axis.plot(*zip(*points, strict=True), 'o-', color=colour, ms=4, label=words)
-            axis.set_ylim(bottom=0)
+            # a line of the legend for each column, above the curves
+            top = max(row.get(column) or 0.0 for row in rows for column in columns)
+            axis.set_ylim(0, (1.1 + 0.1 * len(columns)) * top or 1.0)
+            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             axis.set(xlabel='DFT frames', ylabel=label)
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, loc='upper right')
     return figure
 
 
