@@ -124,7 +124,7 @@ def committee(inputs: Any, **given: Any) -> Any:
 @link(
     STRUCTURE,
     click.option('--committee', metavar='PROCESS',
-                 help='Committee that has ended: its potentials, and how its spread is calibrated.'),
+                 help='Committee that has ended: its potentials and their calibration.'),
     click.option('--model', 'models', metavar='NODE', multiple=True,
                  help=f'In place of it, potentials: one for each member ({options.NODE}).'),
     options.PRESSURES,

@@ -200,8 +200,6 @@ def sentences(table: Mapping[str, Any]) -> list[str]:
 def _typical(table: Mapping[str, Any], name: str, index: int) -> float | None:
     """Return the median spread (calibrated, if it is) over the modes at one pressure."""
     known = [
-        spread
-        for row in table['rows']
-        if (spread := best_spread(row[name][index])) is not None
+        spread for row in table['rows'] if (spread := best_spread(row[name][index])) is not None
     ]
     return float(np.median(known)) if known else None

@@ -60,9 +60,7 @@ def bands(aiida_profile):
     outputs['table'] = shifts_of_members(
         orm.List(PRESSURES), orm.Dict(load_protocol('compare')['parameters']), **modes()
     )
-    return finished(
-        ErrorBandsWorkChain, outputs, 405, inputs={'pressures': orm.List(PRESSURES)}
-    )
+    return finished(ErrorBandsWorkChain, outputs, 405, inputs={'pressures': orm.List(PRESSURES)})
 
 
 def test_report_in_all_its_parts(bands, tmp_path):

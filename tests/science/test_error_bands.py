@@ -43,8 +43,8 @@ def test_a_peak_shifted_both_ways_has_the_band_of_its_slope() -> None:
 
 def test_heights_give_their_sample_deviation() -> None:
     made = band([peak(400.0, height=h) for h in (1.0, 2.0, 3.0)])
-    np.testing.assert_allclose(made.spread, peak(400.0)[1])
-    np.testing.assert_allclose(made.mean, 2 * peak(400.0)[1])
+    np.testing.assert_allclose(made.spread, peak(400.0)[1], atol=1e-12)
+    np.testing.assert_allclose(made.mean, 2 * peak(400.0)[1], atol=1e-12)
     assert made.share == pytest.approx(0.5)
     assert band([(EDGES, np.zeros(1000))] * 2).share is None
 
@@ -56,7 +56,7 @@ def test_an_error_at_both_pressures_drops_out_of_the_difference() -> None:
     assert band(low).spread.max() > 0.1
     made = difference_band(low, high)
     np.testing.assert_allclose(made.spread, 0.0, atol=1e-12)
-    np.testing.assert_allclose(made.mean, peak(410.0)[1] - peak(400.0)[1])
+    np.testing.assert_allclose(made.mean, peak(410.0)[1] - peak(400.0)[1], atol=1e-12)
     opposite = difference_band(low, [(EDGES, values - 2 * e) for (_, values), e in zip(
         high, errors, strict=True)])  # fmt: skip
     np.testing.assert_allclose(opposite.spread, 2 * band(low).spread, atol=1e-12)
@@ -68,7 +68,7 @@ def test_members_on_narrower_bins_are_brought_onto_the_widest() -> None:
     made = band([peak(400.0), (fine, values)])
     np.testing.assert_array_equal(made.edges, EDGES)
     np.testing.assert_allclose(made.spread, 0.0, atol=1e-12)
-    with pytest.raises(ValueError, match='from 0 to 900 and from 0 to 1000|must cover the same'):
+    with pytest.raises(ValueError, match='from 0 to 1000 and from 0 to 900 1/cm have no band'):
         band([peak(400.0), (EDGES[:901], peak(400.0)[1][:900])])
     with pytest.raises(ValueError, match='at least 2 members, not 1'):
         band([peak(400.0)])

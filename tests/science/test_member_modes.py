@@ -107,9 +107,7 @@ def test_modes_in_another_order_are_still_the_same_modes() -> None:
     for mode in (LOW, HIGH):
         found = rows[mode]['frequency_per_cm'][0]
         assert found['mean'] == pytest.approx(middle)
-        assert found['spread'] == pytest.approx(
-            (frequencies[HIGH] - frequencies[LOW]) / np.sqrt(2)
-        )
+        assert found['spread'] == pytest.approx((frequencies[HIGH] - frequencies[LOW]) / np.sqrt(2))
         assert not rows[mode]['unmatched']
     assert rows[8]['frequency_per_cm'][0]['spread'] == pytest.approx(0.0, abs=1e-9)
 

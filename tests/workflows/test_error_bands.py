@@ -106,7 +106,7 @@ def test_everything_wrong_is_said_at_once() -> None:
         'parameters.shift_threshold: -1.0',
     ):
         assert part in said
-    with pytest.raises(ValueError, match="ins: .*did you mean 'temperature'"):
+    with pytest.raises(ValueError, match=r"ins: .*did you mean 'temperature'"):
         builder(overrides={'ins': {'parameters': {'temprature': 1.0}}})
     with pytest.raises(ValueError, match="did you mean 'max_concurrent'"):
         builder(overrides={'max_concurent': 1})
@@ -176,13 +176,9 @@ def test_bands_differences_and_table() -> None:
     band = process.outputs['bands']['pressure_0']
     assert band.base.attributes.get('members') == ['member_0', 'member_1', 'member_2']
     assert band.base.attributes.get('pressure_gpa') == 0.0
-    spectra = np.array(
-        [node['pressure_0'].total() for node in process.outputs['spectra'].values()]
-    )
+    spectra = np.array([node['pressure_0'].total() for node in process.outputs['spectra'].values()])
     np.testing.assert_allclose(band.get_array('spread'), spectra.std(axis=0, ddof=1))
-    np.testing.assert_allclose(
-        band.get_array('calibrated_spread'), 2.0 * band.get_array('spread')
-    )
+    np.testing.assert_allclose(band.get_array('calibrated_spread'), 2.0 * band.get_array('spread'))
     np.testing.assert_array_equal(band.get_array('upper'), spectra.max(axis=0))
     assert band.creator.process_label == 'spectrum_band'
     # Every member shifts by 5 1/cm, on bins of 1 1/cm: what they differ in is only moved along.

@@ -97,7 +97,8 @@ def shifts_of_members(
     settings = build(CompareSettings, parameters.get_dict(), 'parameters')
     members = {}
     for member in in_order({name.split(SEPARATOR)[1] for name in modes}):
-        nodes = [modes.get(input_name('modes', member, f'pressure_{i}')) for i in range(len(values))]
+        names = [input_name('modes', member, f'pressure_{i}') for i in range(len(values))]
+        nodes = [modes.get(name) for name in names]
         members[member] = [None if node is None else modes_of(node) for node in nodes]
     try:
         table = member_table(members, values, settings, calibration(committee))
