@@ -9,6 +9,7 @@ from springs import Springs, brucite_cell, brucite_dft, soft_row, spring_arrays
 
 from aiida_mlip_ins.calculations.functions.phonons import SOURCE, analyse_modes
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.science.modes import Modes
 
 PARAMETERS = {
     'displacement_distance': 0.01, 'symprec': 1e-4, 'is_symmetry': True, 'primitive_cell': 'given',
@@ -71,6 +72,15 @@ def dft_modes_nodes(pressure: str) -> tuple[orm.ArrayData, orm.Dict]:
     parameters = {**PARAMETERS, 'mesh': [1, 1, 1], 'gamma_centred': True}
     found = analyse_modes(dft_force_constants(pressure), orm.Dict(parameters))
     return found['modes'], found['summary']
+
+
+def modes_node(modes: Modes) -> orm.ArrayData:
+    """Return modes at Gamma as a node, as the phonon workchains make it."""
+    node = orm.ArrayData()
+    for name in ('frequencies', 'eigenvectors', 'masses', 'cell', 'positions'):
+        node.set_array(name, getattr(modes, name))
+    node.base.attributes.set('symbols', list(modes.symbols))
+    return node
 
 
 def spring_dataset(frames: FramesData, residual: float = 0.0) -> DatasetData:

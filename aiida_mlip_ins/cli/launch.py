@@ -123,6 +123,23 @@ def committee(inputs: Any, **given: Any) -> Any:
 
 
 @link(
+    STRUCTURE,
+    click.option('--committee', metavar='PROCESS',
+                 help='Committee that has ended: its potentials and their calibration.'),
+    click.option('--model', 'models', metavar='NODE', multiple=True,
+                 help=f'In place of it, potentials: one for each member ({options.NODE}).'),
+    options.PRESSURES,
+    click.option('--max-concurrent', type=int, help='Members worked on side by side.'),
+    options.ENGINE_CODE, *NUMBERS,
+)  # fmt: skip
+def bands(inputs: Any, **given: Any) -> Any:
+    """Compute INS, modes and shifts of STRUCTURE with each member of a committee: error bands."""
+    from aiida_mlip_ins.cli import links_bands
+
+    return links_bands.bands(inputs, **given)
+
+
+@link(
     STRUCTURE, options.PRESSURES, *DFT, options.ENGINE_CODE,
     click.option('--dataset', metavar='DATASET',
                  help='Labelled frames to start from (a node or an extended XYZ file).'),

@@ -17,6 +17,7 @@ from aiida.common.links import LinkType
 
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.science.committee import HELD_OUT
 
 PLACES: dict[str, dict[str, str]] = {
     'mlip_ins.reference': {'': ''},
@@ -44,8 +45,6 @@ PLACES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """Where the outputs of a link that was run alone belong among those of the whole chain."""
 PHONONS = {'modes': 'modes', 'force_constants': 'force_constants', 'summary': 'phonons'}
-HELD_OUT = ('test', 'valid')
-"""Splits that count as held out, the first that exists is taken."""
 
 
 @dataclass(frozen=True)

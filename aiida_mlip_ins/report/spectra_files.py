@@ -1,4 +1,4 @@
-"""Curves and tables of compared spectra as CSV, for other programs."""
+"""Curves and tables of spectra as CSV, for other programs."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def overlay_csv(overlay: Overlay) -> str:
 def difference_csv(part: Difference) -> str:
     """Return a difference of spectra in one window, a line for each bin in use."""
     return _columns(part.edges, part.mask, {'difference': part.difference, 'error': part.errors})
+
+
+def band_csv(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return a band, a line for each bin.
+
+    :param arrays: ``energy_bins`` (n + 1, 1/cm) and columns (n,).
+    """
+    columns = dict(arrays)
+    edges = columns.pop('energy_bins')
+    return _columns(edges, np.zeros(len(edges) - 1, dtype=bool), columns)
 
 
 def shifts_csv(table: Mapping[str, Any]) -> str:

@@ -22,6 +22,10 @@ from aiida_mlip_ins.science.units import GPA_PER_EV_PER_ANGSTROM3
 Array = NDArray[np.float64]
 QUANTITIES = ('energy', 'force', 'stress')
 UNITS = {'energy': 'meV/atom', 'force': 'meV/angstrom', 'stress': 'GPa'}
+HELD_OUT = ('test', 'valid')
+"""Splits that count as held out, the first that exists is taken."""
+FEWEST = 2
+"""Members without which there is no spread."""
 MINIMUM = 3
 """Fewest values that a rank correlation is stated for."""
 
@@ -44,7 +48,7 @@ def mean_and_spread(members: Sequence[Labels]) -> tuple[Labels, Labels]:
 
     :raises ValueError: if there are fewer than two members.
     """
-    if len(members) < 2:
+    if len(members) < FEWEST:
         raise ValueError(f'a spread needs at least two members, not {len(members)}')
     stacks = {
         field.name: np.array([getattr(member, field.name) for member in members])

@@ -12,14 +12,12 @@ from aiida_mlip_ins.calculations.functions.committee import calibrate_committee
 from aiida_mlip_ins.calculations.mace_train import validate_training
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.science.committee import FEWEST
 from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.workflows.composition import cause_of, set_link_label
 from aiida_mlip_ins.workflows.md_inputs import count_problem, validate_positive
 from aiida_mlip_ins.workflows.protocols import load_protocol
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
-
-FEWEST = 2
-"""Members without which there is no spread."""
 
 
 class CommitteeWorkChain(WorkChain):

@@ -52,6 +52,7 @@ def test_every_link_of_the_chain_has_a_subcommand():
         'pw-pressure-scan',
         'train',
         'committee',
+        'bands',
         'active-learning',
         'evaluate',
         'inspect-model',

@@ -9,6 +9,7 @@ import pytest
 from aiida import orm
 from click.testing import CliRunner
 from harmonic_nodes import harmonic_spectrum
+from mace_nodes import toy_model
 from moving import heavy_cell, rattling
 from pw_mocks import finished
 from spectra_nodes import measured_spectrum, simulated_node
@@ -18,6 +19,7 @@ from aiida_mlip_ins.cli.main import main
 from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.trajectory import to_node
 from aiida_mlip_ins.workflows.active_learning import ActiveLearningWorkChain
+from aiida_mlip_ins.workflows.committee import CommitteeWorkChain
 
 CODES = ('--pw-code', 'pw@localhost')
 
@@ -323,3 +325,32 @@ def test_active_learning_goes_on_from_a_run(cif, pw_code, engine_code, pseudo_fa
     assert result.exit_code == 2
     assert "its labels are of 'other'" in result.output
     assert 'stop_after_round: 0, but the first round to come is 1' in result.output
+
+
+def test_bands_say_what_is_wrong(refused, cif, engine_code):
+    said = refused('bands', cif, '--model', 'nothing', '--pressures', '1.5,0')
+    assert "model: 'nothing' is neither a file nor" in said
+    assert 'ascending order' in said
+    said = refused('bands', cif, '--committee', 'nothing', '--model', 'x', '--pressures', '0')
+    assert "committee: 'nothing' is neither a file nor" in said
+    assert 'give --committee or --model' in said
+
+
+def test_bands_of_a_committee_that_has_ended(cif, engine_code):
+    models = {}
+    for index in range(2):
+        node = toy_model()
+        node.base.attributes.set('elements', ['H', 'Mg', 'O'])
+        node.base.attributes.set('sha256', str(index) * 64)
+        models[f'models.member_{index}'] = node
+    ended = finished(CommitteeWorkChain, {**models, 'summary': orm.Dict({'rounds': []})}, 401)
+    words = ['launch', 'bands', cif, '--committee', str(ended.pk), '--pressures', '0,1.5']
+    words += ['--protocol', 'fast', '--check']
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "committee: it has no 'splits'" in result.output
+    good = finished(CommitteeWorkChain, models)
+    words[4] = str(good.pk)
+    result = CliRunner().invoke(main, [*words, '--max-concurrent', '2'])
+    assert result.exit_code == 0, result.output
+    assert 'The inputs of ErrorBandsWorkChain are valid' in result.output
