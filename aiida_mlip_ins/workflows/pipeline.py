@@ -10,7 +10,8 @@ from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
 from aiida_mlip_ins.calculations.functions.measured import measured_peaks
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
 from aiida_mlip_ins.science.text import shortened
-from aiida_mlip_ins.workflows.compare import CompareWorkChain, inputs_of_chain
+from aiida_mlip_ins.workflows.compare import CompareWorkChain
+from aiida_mlip_ins.workflows.compare_inputs import inputs_of_chain
 from aiida_mlip_ins.workflows.composition import set_link_label
 from aiida_mlip_ins.workflows.frame_inputs import kpoint_problems
 from aiida_mlip_ins.workflows.ins import InsWorkChain
@@ -288,7 +289,8 @@ class HighPressureInsWorkChain(CuringChain):
 
     def run_compare(self) -> ToContext:
         """Compare with DFT, with what was measured, and between the pressures."""
-        inputs = inputs_of_chain(self.inputs.pressures, dict(self.outputs))
+        dataset = self.ctx.get('dataset')
+        inputs = inputs_of_chain(self.inputs.pressures, dict(self.outputs), dataset)
         return self._submit('compare', CompareWorkChain, inputs)
 
     def inspect_compare(self) -> ExitCode | None:
