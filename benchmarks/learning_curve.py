@@ -39,7 +39,6 @@ import numpy as np
 from aiida import orm
 from aiida.engine import ProcessBuilder, calcfunction, run_get_node
 from ase import Atoms
-from matplotlib.figure import Figure
 
 from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
@@ -47,8 +46,8 @@ from aiida_mlip_ins.cli import demo
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
 from aiida_mlip_ins.query.tables import format_table
+from aiida_mlip_ins.report.figures_learning import errors_by_frames
 from aiida_mlip_ins.report.html import to_png
-from aiida_mlip_ins.report.style import CYCLE, GREY, PER_CM, canvas, gpa
 from aiida_mlip_ins.science.sampling import (
     HELD_OUT,
     random_frames,
@@ -65,7 +64,7 @@ from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 SETS = ('targeted', 'random')
 GOAL = 3.0
 """1/cm, mean error at every pressure."""
-ERRORS = {'gamma_mae_per_cm': 'at $\\Gamma$', 'supercell_mae_per_cm': 'in the supercell'}
+ERRORS = {'gamma_mae_per_cm': 'at \u0393', 'supercell_mae_per_cm': 'over the supercell'}
 COLUMNS = (
     'set', 'n_frames', 'pressure_gpa', *ERRORS, 'gamma_max_per_cm', 'supercell_max_per_cm',
     'min_overlap', 'n_ambiguous', 'failed',
@@ -107,30 +106,6 @@ def errors_of(found: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Return the mean errors against the number of frames, a line for each set and pressure."""
-    with canvas(7.2, 3.2, columns=2, sharey=True) as (figure, axes):
-        for axis, (key, title) in zip(axes, ERRORS.items(), strict=True):
-            lines: dict[tuple[str, float], list[tuple[int, float]]] = {}
-            for row in rows:
-                if row[key] is not None:
-                    line = lines.setdefault((row['set'], row['pressure_gpa']), [])
-                    line.append((row['n_frames'], row[key]))
-            pressures = sorted({pressure for _, pressure in lines})
-            for (kind, pressure), points in lines.items():
-                place = pressures.index(pressure)
-                axis.plot(
-                    *zip(*points, strict=True), marker='os^v'[place % 4], ms=5,
-                    ls='--' if place else '-', color=CYCLE[SETS.index(kind)],
-                    label=f'{kind}, {gpa(pressure)}',
-                )  # fmt: skip
-            axis.axhline(GOAL, color=GREY, lw=0.8, ls=':')
-            axis.set(xlabel='DFT frames', yscale='log', title=f'mean error {title}')
-        axes[0].set_ylabel(f'frequencies against DFT ({PER_CM})')
-        axes[0].legend()
-    return figure
-
-
 def write(folder: Path, rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> None:
     """Write all points so far."""
     goals = {key: reached(rows, key) for key in ERRORS}
@@ -141,7 +116,7 @@ def write(folder: Path, rows: Sequence[Mapping[str, Any]], settings: Mapping[str
         writer = csv.DictWriter(handle, [*COLUMNS, 'model'])
         writer.writeheader()
         writer.writerows(rows)
-    (folder / 'learning_curve.png').write_bytes(to_png(draw(rows)))
+    (folder / 'learning_curve.png').write_bytes(to_png(errors_by_frames(rows, ERRORS, GOAL)))
 
 
 @calcfunction
