@@ -44,6 +44,7 @@ from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.cli import demo
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
 from aiida_mlip_ins.query.tables import format_table
 from aiida_mlip_ins.report.figures_learning import errors_by_frames
@@ -56,6 +57,7 @@ from aiida_mlip_ins.science.sampling import (
 )
 from aiida_mlip_ins.science.scheduling import kpoint_meshes
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
+from aiida_mlip_ins.workflows.pressures import pressure_key
 from aiida_mlip_ins.workflows.protocols import load_protocol
 from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
@@ -170,7 +172,8 @@ class Study:
         scan = PwQuadraticScanWorkChain.get_builder_from_protocol(
             pw, self.crystal, pressures, protocol, {'reference': self.reference}
         )
-        self.cells = dict(ended(scan, 'relaxation with DFT').outputs.structures)
+        found = ended(scan, 'relaxation with DFT').outputs.structures
+        self.cells = {key: found[key] for key in map(pressure_key, range(len(pressures)))}
         self.constants = {}
         for key, cell in self.cells.items():
             builder = PwPhononsWorkChain.get_builder_from_protocol(
@@ -201,36 +204,40 @@ class Study:
         self.labelled[kind][f'from_{begin:04d}'] = node.outputs.dataset
         return join_datasets(**self.labelled[kind])
 
-    def point(self, kind: str, size: int) -> list[dict[str, Any]]:
-        """Train on the first frames of a set; return a row for each pressure."""
-        row = {**dict.fromkeys(COLUMNS), 'set': kind, 'n_frames': size, 'model': None}
-        pressures = self.settings['pressures']
-        dataset = self.dataset(kind, size)
+    def potential(self, kind: str, size: int, dataset: DatasetData) -> MaceModelData:
+        """Train on the first frames of a set."""
         numbers = load_protocol('train', self.settings['protocol'])['parameters']
         course = of_steps(numbers, dataset.splits['train'], self.settings['steps'])
-        training = MaceTrainWorkChain.get_builder_from_protocol(
+        builder = MaceTrainWorkChain.get_builder_from_protocol(
             self.settings['engines'],
             dataset,
             protocol=self.settings['protocol'],
             overrides={'parameters': course},
         )
+        return ended(builder, f'{kind}, training on {size} frames').outputs.model
+
+    def errors(self, key: str, model: MaceModelData) -> dict[str, Any]:
+        """Compare a potential with DFT in the cell of DFT at one pressure."""
+        builder = MacePhononsWorkChain.get_builder_from_protocol(
+            self.settings['engines'], self.cells[key], model, self.settings['protocol']
+        )
+        builder.supercell_matrix = orm.List(self.settings['supercell'])
+        node = ended(builder, f'phonons with the potential, {key}')
+        numbers = orm.Dict(load_protocol('compare')['parameters'])
+        constants = (node.outputs.force_constants, self.constants[key])
+        return errors_of(compare_on_supercell(numbers, *constants).get_dict())
+
+    def point(self, kind: str, size: int) -> list[dict[str, Any]]:
+        """Return a row for each pressure; a potential that failed is a row that says so."""
+        dataset = self.dataset(kind, size)
+        row = {**dict.fromkeys(COLUMNS), 'set': kind, 'n_frames': size, 'model': None}
+        rows = [{**row, 'pressure_gpa': pressure} for pressure in self.settings['pressures']]
         try:
-            model = ended(training, f'{kind}, training on {size} frames').outputs.model
+            model = self.potential(kind, size, dataset)
+            for key, each in zip(self.cells, rows, strict=True):
+                each.update(self.errors(key, model), model=model.uuid)
         except Failed as error:
-            return [{**row, 'pressure_gpa': p, 'failed': error.message} for p in pressures]
-        rows = []
-        for pressure, (key, cell) in zip(pressures, self.cells.items(), strict=True):
-            builder = MacePhononsWorkChain.get_builder_from_protocol(
-                self.settings['engines'], cell, model, self.settings['protocol']
-            )
-            builder.supercell_matrix = orm.List(self.settings['supercell'])
-            node = ended(builder, f'{kind}, {size} frames, phonons, {key}')
-            comparison = orm.Dict(load_protocol('compare')['parameters'])
-            found = compare_on_supercell(
-                comparison, node.outputs.force_constants, self.constants[key]
-            )
-            errors = errors_of(found.get_dict())
-            rows.append({**row, 'pressure_gpa': pressure, 'model': model.uuid, **errors})
+            rows = [{**each, 'failed': error.message} for each in rows]
         return rows
 
 
@@ -274,7 +281,8 @@ def main(
     protocol: str, **more: Any,
 ) -> None:  # fmt: skip
     """Measure a learning curve; see the beginning of the file."""
-    atoms = ase.io.read(crystal) if crystal else to_atoms(demo.crystal_of(demo.read_settings()['crystal']))
+    brucite = demo.crystal_of(demo.read_settings()['crystal'])
+    atoms = ase.io.read(crystal) if crystal else to_atoms(brucite)
     counts = sorted(int(size) for size in numbers_of(sizes))
     if wrong := [size for size in counts if size < HELD_OUT or size % HELD_OUT]:
         raise click.BadParameter(f'{wrong} are no multiples of {HELD_OUT}', param_hint='--sizes')
