@@ -96,7 +96,8 @@ def test_frames_of_a_set_are_a_node(benchmark, aiida_profile):
     sections.pop('splits')
     settings = orm.Dict({'sections': sections, 'seed': 7, 'sigma': 0.03, 'strain': 0.01})
     cells = {
-        f'pressure_{i}': orm.StructureData(ase=brucite_dft(p)[0]) for i, p in enumerate(('0.0', '1.5'))
+        f'pressure_{i}': orm.StructureData(ase=brucite_dft(p)[0])
+        for i, p in enumerate(('0.0', '1.5'))
     }
     for kind in benchmark.SETS:
         frames = benchmark.frames_of_set(

@@ -47,9 +47,7 @@ def pair_modes(
     first: Modes, second: Modes, settings: CompareSettings, at_gamma: bool = True
 ) -> list[Match]:
     """Return the matched modes, at Gamma without translations, in the order of the first's."""
-    return match_modes(
-        first, second, settings.degeneracy_tolerance, settings.min_overlap, at_gamma
-    )
+    return match_modes(first, second, settings.degeneracy_tolerance, settings.min_overlap, at_gamma)
 
 
 def frequencies_against_dft(mace: Modes, dft: Modes, settings: CompareSettings) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Which mode is which: matching of modes between two crystals by their eigenvectors.
 
 Modes of two nearly equal crystals (two pressures, or a potential and DFT) at one q-point are paired
-by the overlap of their eigenvectors. Within a degenerate subspace eigenvectors are arbitrary, so whole
-subspaces are compared. A soft or an anomalous mode is then told from its neighbours by how it
+by the overlap of their eigenvectors. Within a degenerate subspace eigenvectors are arbitrary, so
+whole subspaces are compared. A soft or an anomalous mode is then told from its neighbours by how it
 moves, not by its place in a sorted list.
 """
 

@@ -77,9 +77,7 @@ def modes_of(phonon: Phonon, points: np.ndarray) -> list[Modes]:
     ]
 
 
-def _errors(
-    mace: Modes, dft: Modes, settings: CompareSettings, at_gamma: bool
-) -> dict[str, Any]:
+def _errors(mace: Modes, dft: Modes, settings: CompareSettings, at_gamma: bool) -> dict[str, Any]:
     """Return the errors of the modes at one point."""
     pairs = pair_modes(mace, dft, settings, at_gamma)
     errors = frequency_errors(

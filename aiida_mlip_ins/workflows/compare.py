@@ -204,9 +204,7 @@ class CompareWorkChain(WorkChain):
 
     def run_on_supercell(self) -> ExitCode | None:
         """Compare frequencies over the zone where DFT has more than the modes at Gamma."""
-        mace, dft = (
-            self.inputs.get(engine, {}).get(FORCE_CONSTANTS, {}) for engine in ENGINES
-        )
+        mace, dft = (self.inputs.get(engine, {}).get(FORCE_CONSTANTS, {}) for engine in ENGINES)
         for key in sorted(set(mace) & set(dft)):
             if not has_supercell(dft[key]):
                 continue

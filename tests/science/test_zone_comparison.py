@@ -1,4 +1,4 @@
-"""Frequencies over the zone: two crystals of springs, or a row of atoms, whose difference is known."""
+"""Frequencies over the zone of crystals of springs and rows of atoms whose difference is known."""
 
 from __future__ import annotations
 
