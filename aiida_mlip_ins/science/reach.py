@@ -80,7 +80,8 @@ def is_alone(frame: Atoms) -> bool:
 
 def pressure_of(frame: Atoms) -> float:
     """Return the pressure (GPa) of a frame with a stress."""
-    return -GPA_PER_EV_PER_ANGSTROM3 / 3 * float(np.sum(frame.info[STRESS][:3]))
+    # A difference from zero is never -0.
+    return 0.0 - GPA_PER_EV_PER_ANGSTROM3 / 3 * float(np.sum(frame.info[STRESS][:3]))
 
 
 def strain_and_moves(frame: Atoms, crystal: Atoms) -> tuple[FloatArray, FloatArray] | None:
