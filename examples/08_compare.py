@@ -17,12 +17,14 @@ from aiida_mlip_ins.workflows.compare import CompareWorkChain
 
 def collect(phonons: tuple[int, ...], spectra: tuple[int, ...] = ()) -> dict[str, dict]:
     """Return the nodes to compare, by kind and pressure."""
-    found: dict[str, dict] = {'modes': {}, 'phonons': {}, 'structures': {}, 'spectra': {}}
+    kinds = ('modes', 'phonons', 'structures', 'spectra', 'force_constants')
+    found: dict[str, dict] = {kind: {} for kind in kinds}
     for index, pk in enumerate(phonons):
         node = orm.load_node(pk)
         key = f'pressure_{index}'
         found['modes'][key] = node.outputs.modes
         found['phonons'][key] = node.outputs.summary
+        found['force_constants'][key] = node.outputs.force_constants
         found['structures'][key] = node.inputs.structure
     for index, pk in enumerate(spectra):
         found['spectra'][f'pressure_{index}'] = orm.load_node(pk).outputs.spectrum

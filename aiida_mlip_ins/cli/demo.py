@@ -113,10 +113,10 @@ def make_builder(protocol: str | None, overrides: Path | None) -> Any:
     """Return the builder of the chain for the crystal and the pressures of ``demo.yaml``."""
     from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
 
-    settings = yaml.safe_load(Path(__file__).with_name('demo.yaml').read_text())
+    settings = read_settings()
     try:
         return HighPressureInsWorkChain.get_builder_from_protocol(
-            structure=_crystal(settings['crystal']),
+            structure=crystal_of(settings['crystal']),
             pressures=settings['pressures'],
             engine_code=f'{ENGINES_LABEL}@localhost',
             pw_code=f'{PW_LABEL}@localhost',
@@ -196,7 +196,13 @@ def how_to_go_on(node: orm.ProcessNode, page: Path) -> str:
     return '\n'.join(lines)
 
 
-def _crystal(settings: dict[str, Any]) -> orm.StructureData:
+def read_settings() -> dict[str, Any]:
+    """Return the content of ``demo.yaml``."""
+    settings: dict[str, Any] = yaml.safe_load(Path(__file__).with_name('demo.yaml').read_text())
+    return settings
+
+
+def crystal_of(settings: dict[str, Any]) -> orm.StructureData:
     """Return the crystal of ``demo.yaml`` as an unstored node."""
     from ase.spacegroup import crystal
 

@@ -45,6 +45,7 @@ def _results(
         found['structures'] = dict(inputs.output(scan, 'structures') or {})
     for kind, output, identifiers in (
         ('modes', 'modes', phonons), ('phonons', 'summary', phonons), ('spectra', 'spectrum', ins),
+        ('force_constants', 'force_constants', phonons),
     ):  # fmt: skip
         nodes = [inputs.process(kind, identifier) for identifier in identifiers]
         for index, node in enumerate(nodes):

@@ -21,6 +21,8 @@ PRESSURE_COLUMNS = {
     'volume_angstrom3': 'V (A^3)',
     'volume_dft_angstrom3': 'V of DFT (A^3)',
     'gamma_mae_per_cm': 'Gamma MAE (1/cm)',
+    'supercell_mae_per_cm': 'supercell MAE (1/cm)',
+    'trained_on': 'trained on',
     'min_frequency_per_cm': 'lowest mode (1/cm)',
 }
 

@@ -152,6 +152,15 @@ class Run:
         """Return MACE against DFT at one pressure, empty if it was not compared."""
         return _of_pressure(self.metrics.get('pressures', []), index, self.pressures[index])
 
+    def on_supercell(self, index: int) -> dict[str, Any]:
+        """Return MACE against DFT over the zone at one pressure, empty if it was not compared."""
+        return self.content(f'comparison.supercell.pressure_{index}')
+
+    def reach(self, index: int) -> dict[str, Any]:
+        """Return whether one pressure was trained on, empty if it was not looked at."""
+        rows = self.content('comparison.reach').get('pressures', [])
+        return _of_pressure(rows, index, self.pressures[index])
+
     @cached_property
     def shifts(self) -> list[dict[str, Any]]:
         """The table of the comparison: one row a mode, lists over the pressures."""
@@ -176,6 +185,7 @@ class Run:
                 )
             },
             'cured_structure': f'cure.structures.{key}',
+            'supercell_errors': f'comparison.supercell.{key}',
         }  # fmt: skip
         return Point(
             index=index,

@@ -69,6 +69,7 @@ def summary(
 
 def _point(run: Run, point: Point) -> dict[str, Any]:
     """Return the numbers at one pressure."""
+    reach = run.reach(point.index)
     volume, reference = (row.get('volume_angstrom3') for row in (point.mace, point.dft))
     return {
         'pressure_gpa': point.pressure_gpa,
@@ -76,6 +77,9 @@ def _point(run: Run, point: Point) -> dict[str, Any]:
         'volume_dft_angstrom3': reference,
         'volume_error_percent': 100 * (volume / reference - 1) if volume and reference else None,
         'gamma_mae_per_cm': gamma_mae(run, point),
+        'supercell_mae_per_cm': run.on_supercell(point.index).get('mae_per_cm'),
+        'trained_on': reach.get('verdict'),
+        'trained_on_reason': reach.get('sentence'),
         'min_frequency_per_cm': point.phonons.get('min_frequency_per_cm'),
         'imaginary': point.phonons.get('imaginary'),
         'imaginary_points': point.phonons.get('imaginary_points'),

@@ -99,6 +99,19 @@ def _doubts(row: dict[str, Any], method: str, pressures: list[float]) -> list[st
     return found
 
 
+def over_the_zone(run: Run) -> list[dict[str, Any]]:
+    """Return one row for each q-point that DFT's supercell has, at each pressure."""
+    return [
+        {
+            'pressure': gpa(point.pressure_gpa),
+            'where': ' '.join(f'{value:.3g}' for value in row['q']),
+            **row,
+        }
+        for point in run.points
+        for row in run.on_supercell(point.index).get('points', [])
+    ]
+
+
 def cures(run: Run) -> list[str]:
     """Return what was done about imaginary modes at each pressure where there were any."""
     found = []

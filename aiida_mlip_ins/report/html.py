@@ -91,6 +91,7 @@ def render(
         slope_methods=content_modes.methods(run),
         mode_notes=content_modes.notes(run),
         cures=content_modes.cures(run),
+        over_the_zone=content_modes.over_the_zone(run),
         errors=content.error_rows(run),
         rounds=content.rounds(run),
         rounds_ended=run.content('rounds').get('ended'),

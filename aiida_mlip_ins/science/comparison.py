@@ -43,9 +43,11 @@ class CompareSettings:
     )
 
 
-def pair_modes(first: Modes, second: Modes, settings: CompareSettings) -> list[Match]:
-    """Return the matched optical modes, in the order of the first crystal's."""
-    return match_modes(first, second, settings.degeneracy_tolerance, settings.min_overlap)
+def pair_modes(
+    first: Modes, second: Modes, settings: CompareSettings, at_gamma: bool = True
+) -> list[Match]:
+    """Return the matched modes, at Gamma without translations, in the order of the first's."""
+    return match_modes(first, second, settings.degeneracy_tolerance, settings.min_overlap, at_gamma)
 
 
 def frequencies_against_dft(mace: Modes, dft: Modes, settings: CompareSettings) -> dict[str, Any]:

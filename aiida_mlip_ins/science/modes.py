@@ -1,8 +1,8 @@
 """Which mode is which: matching of modes between two crystals by their eigenvectors.
 
-Modes at Gamma of two nearly equal crystals (two pressures, or a potential and DFT) are paired by
-the overlap of their eigenvectors. Within a degenerate subspace eigenvectors are arbitrary, so whole
-subspaces are compared. A soft or an anomalous mode is then told from its neighbours by how it
+Modes of two nearly equal crystals (two pressures, or a potential and DFT) at one q-point are paired
+by the overlap of their eigenvectors. Within a degenerate subspace eigenvectors are arbitrary, so
+whole subspaces are compared. A soft or an anomalous mode is then told from its neighbours by how it
 moves, not by its place in a sorted list.
 """
 
@@ -20,12 +20,12 @@ from aiida_mlip_ins.science.phonons import acoustic_modes
 
 @dataclass(frozen=True)
 class Modes:
-    """Modes at Gamma of one crystal."""
+    """Modes of one crystal at one q-point, Gamma unless said otherwise."""
 
     frequencies: np.ndarray
     """(n_modes,) 1/cm, imaginary ones negative."""
     eigenvectors: np.ndarray
-    """(n_modes, n_atoms, 3), mass-weighted, orthonormal."""
+    """(n_modes, n_atoms, 3), mass-weighted, orthonormal; complex away from Gamma."""
     symbols: tuple[str, ...]
     masses: np.ndarray
     """(n_atoms,) u."""
@@ -53,17 +53,25 @@ class Match:
 
 
 def match_modes(
-    first: Modes, second: Modes, degeneracy_tolerance: float, min_overlap: float
+    first: Modes,
+    second: Modes,
+    degeneracy_tolerance: float,
+    min_overlap: float,
+    at_gamma: bool = True,
 ) -> list[Match]:
-    """Pair the optical modes of two crystals so that the sum of overlaps is largest.
+    """Pair the modes of two crystals so that the sum of overlaps is largest.
 
     :param degeneracy_tolerance: modes closer than this (1/cm) are one subspace.
     :param min_overlap: a smaller overlap makes a pair ambiguous.
+    :param at_gamma: whether three of the modes are uniform translations, which are left out.
     :return: in the order of the first crystal's modes.
     :raises ValueError: if the two do not hold the same atoms.
     """
     aligned = align(first, second)
-    rows, columns = first.optical(), second.optical()
+    rows, columns = (
+        modes.optical() if at_gamma else np.arange(len(modes.frequencies))
+        for modes in (first, second)
+    )
     a = first.eigenvectors[rows].reshape(len(rows), -1)
     b = aligned[columns].reshape(len(columns), -1)
     groups = [

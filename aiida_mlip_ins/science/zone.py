@@ -33,6 +33,11 @@ class ExactModes:
     """(n_q, n_modes) 1/cm, imaginary ones negative."""
 
 
+def multiples(phonon: Phonon) -> np.ndarray:
+    """Return the axes of the supercell as rows (3, 3) of whole numbers of those of the cell."""
+    return np.rint(phonon.supercell.cell @ np.linalg.inv(phonon.primitive.cell)).astype(int)
+
+
 def exact_points(phonon: Phonon) -> tuple[np.ndarray, np.ndarray]:
     """Return the q-points (n_q, 3) that the supercell has exactly, Gamma first, and their weights.
 
@@ -40,9 +45,9 @@ def exact_points(phonon: Phonon) -> tuple[np.ndarray, np.ndarray]:
     """
     from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 
-    multiples = np.rint(phonon.supercell.cell @ np.linalg.inv(phonon.primitive.cell)).astype(int)
-    count = round(abs(np.linalg.det(multiples)))
-    found = get_commensurate_points(multiples.T)
+    matrix = multiples(phonon)
+    count = round(abs(np.linalg.det(matrix)))
+    found = get_commensurate_points(matrix.T)
     # in whole numbers of 1 / det S, so that rounding neither splits nor moves a point
     own = np.rint(found * count).astype(int) % count
     pairs = [min(tuple(point), tuple(-point % count)) for point in own]

@@ -9,25 +9,25 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, WorkChain
 
-from aiida_mlip_ins.calculations.functions.compare import compare_pressures, input_name
-from aiida_mlip_ins.data.spectrum import InsSpectrumData
-from aiida_mlip_ins.science.comparison import CompareSettings
-from aiida_mlip_ins.science.observed import peak_problems
-from aiida_mlip_ins.science.settings import problems
+from aiida_mlip_ins.calculations.functions.compare import (
+    compare_on_supercell,
+    compare_pressures,
+    has_supercell,
+    input_name,
+)
+from aiida_mlip_ins.calculations.functions.reach import judge_reach
+from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.workflows.compare_inputs import (
+    ENGINES,
+    FORCE_CONSTANTS,
+    KINDS,
+    PLACES,
+    validate_inputs,
+    validate_parameters,
+    validate_pressures,
+    validate_reach,
+)
 from aiida_mlip_ins.workflows.protocols import load_protocol
-
-KINDS = {
-    'modes': (orm.ArrayData, 'Modes at Gamma (1/cm) of a phonon workchain'),
-    'structures': (orm.StructureData, 'Relaxed structure (angstrom)'),
-    'phonons': (orm.Dict, 'Summary of a phonon workchain (1/cm)'),
-    'spectra': (InsSpectrumData, 'Spectrum (1/cm, barn/(1/cm)/primitive cell)'),
-}
-ENGINES = {'mace': 'the potential', 'pw': 'DFT'}
-PLACES = [
-    *((engine, kind) for engine in ENGINES for kind in KINDS),
-    ('experiment', 'peaks'),
-]
-"""Namespaces whose nodes are keyed by pressure."""
 
 
 class CompareWorkChain(WorkChain):
@@ -63,6 +63,21 @@ class CompareWorkChain(WorkChain):
             help="Errors of the training (meV/angstrom, meV/atom, GPa), passed on to `metrics`'s "
             '`force_errors`.',
         )
+        spec.input(
+            'dataset',
+            valid_type=DatasetData,
+            required=False,
+            help='Frames that the potential was trained on; with them, `reach` says whether each '
+            'pressure is among them.',
+        )
+        spec.input(
+            'reach',
+            valid_type=orm.Dict,
+            serializer=orm.to_aiida_type,
+            validator=validate_reach,
+            help='Where the edge of the frames begins, see `ReachSettings` (GPa, angstrom).',
+            default=lambda: orm.Dict(load_protocol('compare')['reach']),
+        )
         for engine, who in ENGINES.items():
             for kind, (valid_type, what) in KINDS.items():
                 spec.input_namespace(
@@ -81,7 +96,12 @@ class CompareWorkChain(WorkChain):
             '`width` (1/cm) and `area`. They are assigned to the modes of the potential.',
         )
         spec.inputs.validator = validate_inputs
-        spec.outline(cls.run_compare, cls.results)
+        spec.outline(
+            cls.run_compare,
+            cls.run_on_supercell,
+            cls.run_reach,
+            cls.results,
+        )
         spec.output(
             'metrics',
             valid_type=orm.Dict,
@@ -94,6 +114,21 @@ class CompareWorkChain(WorkChain):
             help='Per mode: frequency (1/cm) at each pressure, shift (1/cm), shift per GPa '
             '(1/cm/GPa), Grueneisen parameter, irreducible representation, share of the intensity, '
             'whether it goes against the others, overlaps; and the measured peaks.',
+        )
+        spec.output_namespace(
+            'supercell',
+            valid_type=orm.Dict,
+            dynamic=True,
+            required=False,
+            help='Per pressure with force constants of DFT in a supercell: errors of frequencies '
+            '(1/cm) at the q-points that it has exactly.',
+        )
+        spec.output(
+            'reach',
+            valid_type=orm.Dict,
+            required=False,
+            help='Per pressure: inside, at the edge of, or outside what the potential was trained '
+            'on, with the reason.',
         )
         spec.exit_code(
             401,
@@ -109,6 +144,7 @@ class CompareWorkChain(WorkChain):
         pw: Mapping[str, Mapping[str, orm.Data]] | None = None,
         errors: orm.Dict | None = None,
         peaks: Mapping[str, orm.List] | None = None,
+        dataset: DatasetData | None = None,
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> ProcessBuilder:
@@ -116,10 +152,11 @@ class CompareWorkChain(WorkChain):
 
         :param pressures: GPa.
         :param mace: nodes of the potential by kind (``modes``, ``structures``, ``phonons``,
-            ``spectra``) and key (``pressure_0``, ...).
+            ``spectra``, ``force_constants``) and key (``pressure_0``, ...).
         :param pw: likewise, of DFT.
         :param errors: of the training, passed on.
         :param peaks: measured peaks by key (``pressure_0``, ...).
+        :param dataset: frames that the potential was trained on.
         :param protocol: ``fast``, ``balanced`` or ``stringent``.
         :param overrides: values on top of those of ``protocols/compare.yaml``.
         :raises ValueError: listing the unknown keys of the overrides.
@@ -128,6 +165,7 @@ class CompareWorkChain(WorkChain):
         builder = cls.get_builder()
         builder.pressures = orm.List([float(pressure) for pressure in pressures])
         builder.parameters = orm.Dict(numbers['parameters'])
+        builder.reach = orm.Dict(numbers['reach'])
         builder.mace = {kind: dict(nodes) for kind, nodes in mace.items()}
         if pw:
             builder.pw = {kind: dict(nodes) for kind, nodes in pw.items()}
@@ -135,6 +173,8 @@ class CompareWorkChain(WorkChain):
             builder.errors = errors
         if peaks:
             builder.experiment = {'peaks': dict(peaks)}
+        if dataset is not None:
+            builder.dataset = dataset
         return builder
 
     def run_compare(self) -> ExitCode | None:
@@ -142,6 +182,7 @@ class CompareWorkChain(WorkChain):
         nodes = {
             input_name(engine, kind, key): node
             for engine, kind in PLACES
+            if kind != FORCE_CONSTANTS
             for key, node in self.inputs.get(engine, {}).get(kind, {}).items()
         }
         if 'errors' in self.inputs:
@@ -161,6 +202,45 @@ class CompareWorkChain(WorkChain):
             self.out(link.link_label, link.node)
         return None
 
+    def run_on_supercell(self) -> ExitCode | None:
+        """Compare frequencies over the zone where DFT has more than the modes at Gamma."""
+        mace, dft = (self.inputs.get(engine, {}).get(FORCE_CONSTANTS, {}) for engine in ENGINES)
+        for key in sorted(set(mace) & set(dft)):
+            if not has_supercell(dft[key]):
+                continue
+            found, node = compare_on_supercell.run_get_node(
+                self.inputs.parameters,
+                mace[key],
+                dft[key],
+                metadata={'call_link_label': f'supercell_{key}'},
+            )
+            if not node.is_finished_ok:
+                return self.exit_codes.ERROR_NOT_COMPARABLE.format(
+                    cause=f'<{node.pk}> {node.exit_message}'
+                )
+            self.out(f'supercell.{key}', found)
+            self.report(
+                f'{key}: off by {found["mae_per_cm"]:.1f} 1/cm at the {len(found["points"])} '
+                'q-points of the supercell of DFT'
+            )
+        return None
+
+    def run_reach(self) -> None:
+        """Say whether each pressure is among the frames that the potential was trained on."""
+        structures = self.inputs.get('mace', {}).get('structures', {})
+        if 'dataset' not in self.inputs or not structures:
+            return
+        found = judge_reach(
+            self.inputs.dataset,
+            self.inputs.pressures,
+            self.inputs.reach,
+            metadata={'call_link_label': 'reach'},
+            **structures,
+        )
+        self.out('reach', found)
+        for row in found['pressures']:
+            self.report(f'{row["pressure_gpa"]:g} GPa: {row["sentence"]}')
+
     def results(self) -> None:
         """Say the main numbers."""
         for row in self.outputs['metrics'].get_dict()['pressures']:
@@ -172,77 +252,3 @@ class CompareWorkChain(WorkChain):
             if 'min_frequency_per_cm' in row:
                 parts.append(f'lowest frequency {row["min_frequency_per_cm"]:.1f} 1/cm')
             self.report(', '.join(parts))
-
-
-def inputs_of_chain(pressures: orm.List, outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inputs that compare what the whole chain has made so far.
-
-    :param pressures: GPa.
-    :param outputs: of `HighPressureInsWorkChain`, nested. A crystal that was cured of imaginary
-        modes stands in the place of the relaxed one, unless its cell is a larger one: then it and
-        its modes have nothing to be compared with, and only its spectrum takes part.
-    """
-    structures = dict(outputs['mace']['structures'])
-    modes = dict(outputs['mace'].get('modes', {}))
-    for key, cured in outputs.get('cure', {}).get('structures', {}).items():
-        if len(cured.sites) == len(structures[key].sites):
-            structures[key] = cured
-        else:
-            del structures[key]
-            modes.pop(key, None)
-    inputs: dict[str, Any] = {
-        'pressures': pressures,
-        'mace': {
-            'modes': modes,
-            'structures': structures,
-            'phonons': outputs['mace'].get('phonons', {}),
-            'spectra': outputs.get('spectra', {}),
-        },
-    }
-    if 'pw' in outputs:
-        inputs['pw'] = {
-            'modes': outputs['pw'].get('modes', {}),
-            'structures': outputs['pw']['structures'],
-        }
-    if 'training' in outputs:
-        inputs['errors'] = outputs['training']['errors']
-    if 'peaks' in outputs:
-        inputs['experiment'] = {'peaks': outputs['peaks']}
-    return inputs
-
-
-def validate_parameters(value: orm.Dict, _: Any) -> str | None:
-    """Refuse settings that are unknown, missing or out of range, all at once."""
-    return '\n'.join(problems(CompareSettings, value.get_dict(), 'parameters')) or None
-
-
-def validate_pressures(value: orm.List, _: Any) -> str | None:
-    """Refuse an empty list and what is no number."""
-    pressures = value.get_list()
-    if not pressures:
-        return 'pressures: give at least one, in GPa'
-    wrong = [p for p in pressures if not isinstance(p, int | float) or isinstance(p, bool)]
-    return f'pressures: not a number: {wrong}' if wrong else None
-
-
-def validate_inputs(value: Mapping[str, Any], _: Any) -> str | None:
-    """Refuse keys that are none of a pressure, and a comparison of nothing."""
-    if 'pressures' not in value:
-        return None
-    keys = [f'pressure_{index}' for index in range(len(value['pressures'].get_list()))]
-    found, count = [], 0
-    for engine, kind in PLACES:
-        given = value.get(engine, {}).get(kind, {})
-        count += len(given) if engine in ENGINES else 0
-        unknown = sorted(set(given) - set(keys))
-        if unknown:
-            found.append(
-                f'{engine}.{kind}: no such pressure: {", ".join(unknown)} (valid: '
-                f'{", ".join(keys)})'
-            )
-        if kind == 'peaks':
-            for key, node in given.items():
-                found.extend(peak_problems(node.get_list(), f'{engine}.{kind}.{key}'))
-    if not count:
-        found.append('mace: give modes, structures or spectra to compare')
-    return '\n'.join(found) or None

@@ -9,7 +9,8 @@ from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
 from aiida_mlip_ins.science.text import shortened
-from aiida_mlip_ins.workflows.compare import CompareWorkChain, inputs_of_chain
+from aiida_mlip_ins.workflows.compare import CompareWorkChain
+from aiida_mlip_ins.workflows.compare_inputs import inputs_of_chain
 from aiida_mlip_ins.workflows.composition import set_link_label
 from aiida_mlip_ins.workflows.frame_inputs import kpoint_problems
 from aiida_mlip_ins.workflows.ins import InsWorkChain
@@ -275,8 +276,9 @@ class HighPressureInsWorkChain(CuringChain, MeasuringChain):
         self.ctx.done += len(self._current())
 
     def run_compare(self) -> ToContext:
-        """Compare with DFT, with measured peaks, and between the pressures."""
-        inputs = inputs_of_chain(self.inputs.pressures, dict(self.outputs))
+        """Compare with DFT, with what was measured, and between the pressures."""
+        dataset = self.ctx.get('dataset')
+        inputs = inputs_of_chain(self.inputs.pressures, dict(self.outputs), dataset)
         return self._submit('compare', CompareWorkChain, inputs)
 
     def inspect_compare(self) -> ExitCode | None:

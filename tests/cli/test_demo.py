@@ -18,7 +18,7 @@ def settings():
 
 
 def test_the_crystal_is_brucite(settings, brucite):
-    structure = demo._crystal(settings['crystal'])
+    structure = demo.crystal_of(settings['crystal'])
     assert structure.label == 'brucite'
     assert not structure.is_stored
     atoms = structure.get_ase()

@@ -51,6 +51,10 @@ def test_numbers_are_those_of_the_nodes(run):
     frequencies = run.outputs.pw.modes.pressure_0.get_array('frequencies')
     expected = 0.015 * np.mean(frequencies[frequencies > 1.0])
     assert numbers['pressures'][0]['gamma_mae_per_cm'] == pytest.approx(expected)
+    assert [p['supercell_mae_per_cm'] for p in numbers['pressures']] == [None, 6.2]
+    assert [p['trained_on'] for p in numbers['pressures']] == ['inside', 'at the edge']
+    assert point['trained_on_reason'] == 'at the edge: pressure 1.5'
+    assert point['pks']['supercell_errors'] == run.outputs.comparison.supercell.pressure_1.pk
     assert point['pks']['spectrum'] == run.outputs.spectra.pressure_1.pk
     assert numbers['pks']['model'] == run.outputs.model.pk
     assert numbers['versions']['pw.x'] == '7.2'

@@ -17,8 +17,10 @@ from report.recorder import Nodes, Recorder
 from report.synthetic_content import (
     N_FRAMES,
     PRESSURES,
+    REACH,
     SOURCES,
     SPLITS,
+    SUPERCELL,
     drawn_modes,
     engine_numbers,
     intensities_of,
@@ -351,6 +353,10 @@ def _compare(recorder: Recorder, run: orm.Node, compared: Nodes) -> None:
     metrics, table = comparison_of(orm.List(PRESSURES), orm.Dict(SETTINGS), dict(compared))
     outputs = {'metrics': orm.Dict(metrics), 'table': orm.Dict(table)}
     recorder.create(function, outputs)
+    for name, content in (('supercell.pressure_1', SUPERCELL), ('reach', REACH)):
+        judged = recorder.process(orm.CalcFunctionNode, '', name, compared, (998.0, 999.0), work)
+        outputs[name] = orm.Dict(content)
+        recorder.create(judged, {'result': outputs[name]})
     recorder.give(work, outputs)
     recorder.give(run, {f'comparison.{name}': node for name, node in outputs.items()})
 

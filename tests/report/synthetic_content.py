@@ -20,6 +20,29 @@ N_FRAMES = 8
 SPLITS = ('train', 'train', 'train', 'train', 'train', 'valid', 'test', 'test')
 SOURCES = ('rattle', 'volume', 'rattle', 'strain', 'volume', 'rattle', 'rattle', 'volume')
 
+POINT = {
+    'mae_per_cm': 5.0, 'mean_per_cm': 4.0, 'max_per_cm': 9.0, 'min_overlap': 0.97,
+    'n_ambiguous': 0, 'n_modes': 12, 'q': [0.0, 0.0, 0.0], 'weight': 0.5, 'interpolated': False,
+}  # fmt: skip
+SUPERCELL = {
+    **{name: POINT[name] for name in ('max_per_cm', 'min_overlap', 'n_ambiguous')},
+    'mae_per_cm': 6.2, 'mean_per_cm': 4.1, 'n_modes': 27,
+    'points': [
+        POINT,
+        {**POINT, 'q': [0.0, 0.0, 0.5], 'n_modes': 15, 'mae_per_cm': 7.2, 'interpolated': True},
+    ],
+}  # fmt: skip
+"""Errors over the zone at the second pressure."""
+REACH = {
+    'pressures': [
+        {'index': i, 'pressure_gpa': p, 'verdict': word, 'sentence': f'{word}: {reason}'}
+        for i, (p, word, reason) in enumerate(
+            [(0.0, 'inside', 'volume 8'), (1.5, 'at the edge', 'pressure 1.5')]
+        )
+    ]
+}
+"""What was trained on."""
+
 
 def intensities_of(modes: Modes, pressure: float) -> InsSpectrumData:
     """Return gaussians at the frequencies of the modes, and at their sums for order 2."""

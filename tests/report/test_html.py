@@ -63,6 +63,16 @@ def test_page_has_slopes_of_both_methods(folder):
     assert 'measured<br>' not in page
 
 
+def test_page_has_the_errors_over_the_zone_and_what_was_trained_on(folder):
+    page = (folder / 'report.html').read_text()
+    zone = page[page.index('<h3>Over the zone</h3>') :].partition('</table>')[0]
+    assert '<td>1.5 GPa</td><td>0 0 0.5 (interpolated)</td>' in zone
+    assert zone.count('<tr><td>') == 2
+    assert '<td class="down">at the edge</td>' in page
+    assert '<td class="">inside</td>' in page
+    assert '1.5 GPa: at the edge: pressure 1.5.' in page
+
+
 def test_page_is_well_formed_and_needs_nothing_else(folder):
     page = Page((folder / 'report.html').read_text())
     assert page.open == []

@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
-from phonon_nodes import dft_modes_nodes, dft_structure
+from phonon_nodes import (
+    dft_force_constants,
+    dft_modes_nodes,
+    dft_structure,
+    spring_force_constants,
+    spring_structure,
+)
 from pw_mocks import instantiate
 
+from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.science.sampling import pressure_path
 from aiida_mlip_ins.workflows.compare import CompareWorkChain
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS
 
@@ -54,6 +62,7 @@ def test_dft_against_itself(nodes):
     errors = orm.Dict({'test': {'force_mae': 6.8}})
     outputs, node = run(PRESSURES, nodes, dft, errors)
     assert node.is_finished_ok, node.exit_message
+    assert called(node) == ['compare_pressures']
     metrics, table = outputs['metrics'].get_dict(), outputs['table'].get_dict()
     for row, pressure, volume in zip(
         metrics['pressures'], PRESSURES, (39.7197, 38.6742), strict=True
@@ -112,6 +121,68 @@ def test_without_dft_and_without_one_pressure(nodes):
     assert metrics['spectra'] == []
     rows = outputs['table'].get_dict()['rows']
     assert [row['mace_per_cm'][1] for row in rows] == [None] * 12
+
+
+def called(node):
+    return sorted(child.process_label for child in node.called)
+
+
+def test_force_constants_of_a_supercell_are_compared_over_the_zone(nodes):
+    constants = {'pressure_0': dft_force_constants('0.0'), 'pressure_1': spring_force_constants()}
+    stiffer = {'pressure_0': constants['pressure_0'], 'pressure_1': spring_force_constants(1.1**2)}
+    # DFT's of the cell alone say nothing beyond Gamma.
+    outputs, node = run(
+        PRESSURES, {**nodes, 'force_constants': stiffer}, {'force_constants': constants}
+    )
+    assert node.is_finished_ok, node.exit_message
+    assert called(node) == ['compare_on_supercell', 'compare_pressures']
+    (key,) = outputs['supercell']
+    assert key == 'pressure_1'
+    found = outputs['supercell'][key].get_dict()
+    assert len(found['points']) == 10
+    assert found['mae_per_cm'] == found['mean_per_cm'] > 50
+    links = outputs['supercell'][key].creator.inputs
+    assert links.dft.uuid == constants[key].uuid
+    assert links.mace.uuid == stiffer[key].uuid
+    metrics = outputs['metrics']
+    assert 'mace__force_constants__pressure_1' not in list(metrics.creator.inputs)
+
+
+def test_force_constants_of_other_crystals_are_not_comparable(nodes):
+    other = spring_force_constants()
+    structure = spring_structure().get_ase()
+    structure.symbols[0] = 'Ca'
+    other = type(other)(
+        structure=orm.StructureData(ase=structure), supercell_matrix=[3, 3, 2],
+        primitive_matrix=np.eye(3).tolist(),
+    )  # fmt: skip
+    other.set_force_constants(spring_force_constants().force_constants)
+    pair = [{'force_constants': {'pressure_0': n}} for n in (other, spring_force_constants())]
+    _, node = run(PRESSURES, *pair)
+    assert node.exit_status == CompareWorkChain.exit_codes.ERROR_NOT_COMPARABLE.status
+    assert 'Ca1' in node.exit_message
+
+
+def test_whether_each_pressure_was_trained_on(nodes):
+    """A path that ends a little beyond the second pressure, whose first crystal is missing."""
+    cells = {p: dft_structure(str(p)).get_ase() for p in PRESSURES}
+    frames = pressure_path(cells, [0.0, 0.75, 1.6])
+    for frame in frames:
+        frame.info['REF_energy'] = -100.0
+        frame.info['REF_stress'] = -frame.info['pressure'] / 160.2 * np.array([1, 1, 1, 0, 0, 0])
+        frame.arrays['REF_forces'] = np.zeros((5, 3))
+    dataset = DatasetData.from_frames(frames, 'pw.x test')
+    del nodes['structures']['pressure_0']
+    outputs, node = run(PRESSURES, nodes, dataset=dataset)
+    assert node.is_finished_ok, node.exit_message
+    (row,) = outputs['reach'].get_dict()['pressures']
+    assert (row['index'], row['pressure_gpa'], row['n_frames']) == (1, 1.5, 3)
+    assert row['verdict'] == 'at the edge'
+    assert row['sentence'].startswith('at the edge: pressure 1.5, frames from 0 to 1.6 GPa')
+    assert outputs['reach'].creator.inputs.dataset.uuid == dataset.uuid
+    wrong = {'reach': {'volume_margin': -1.0}}
+    with pytest.raises(ValueError, match='volume_margin'):
+        run(PRESSURES, nodes, dataset=dataset, overrides=wrong)
 
 
 def test_the_graph_leads_to_every_node(nodes):

@@ -14,7 +14,7 @@ from spectra_nodes import simulated_node
 
 from aiida_mlip_ins.calculations.functions.phonons import analyse_modes
 from aiida_mlip_ins.data.model import MaceModelData
-from aiida_mlip_ins.workflows.compare import inputs_of_chain
+from aiida_mlip_ins.workflows.compare_inputs import inputs_of_chain
 from aiida_mlip_ins.workflows.cure import CureWorkChain
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain

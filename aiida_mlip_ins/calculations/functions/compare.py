@@ -1,4 +1,4 @@
-"""Calcfunction that compares a potential with DFT, and each of them between the pressures."""
+"""Calcfunctions that compare a potential with DFT, and each of them between the pressures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode, calcfunction
+from aiida_phonopy.data import ForceConstantsData
 
+from aiida_mlip_ins.calculations.functions.phonons import phonopy_of
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
-from aiida_mlip_ins.science import comparison, shift_table
+from aiida_mlip_ins.science import comparison, shift_table, zone_comparison
 from aiida_mlip_ins.science.modes import Modes
 from aiida_mlip_ins.science.observed import assign_peaks
 from aiida_mlip_ins.science.settings import build
@@ -54,6 +56,30 @@ def compare_pressures(
     except ValueError as error:
         return ExitCode(401, str(error))
     return {'metrics': orm.Dict(metrics), 'table': orm.Dict(table)}
+
+
+def has_supercell(node: ForceConstantsData) -> bool:
+    """Whether force constants are of more than one primitive cell."""
+    cells = np.linalg.det(node.supercell_matrix) / np.linalg.det(node.primitive_matrix)
+    return round(abs(cells)) > 1
+
+
+@calcfunction
+def compare_on_supercell(
+    parameters: orm.Dict, mace: ForceConstantsData, dft: ForceConstantsData
+) -> orm.Dict | ExitCode:
+    """Compare frequencies (1/cm) at the q-points that the supercell of DFT has exactly.
+
+    :param parameters: ``CompareSettings``.
+    :return: see :func:`zone_comparison.errors_on_supercell`; an exit code where crystals are not
+        alike.
+    """
+    settings = build(comparison.CompareSettings, parameters.get_dict(), 'parameters')
+    try:
+        found = zone_comparison.errors_on_supercell(phonopy_of(mace), phonopy_of(dft), settings)
+    except ValueError as error:
+        return ExitCode(401, str(error))
+    return orm.Dict(found)
 
 
 def _compare(

@@ -16,24 +16,20 @@ from aiida_mlip_ins.science.dataset_checks.base import (
     Check,
     DatasetCheckSettings,
 )
+from aiida_mlip_ins.science.reach import (
+    EDGE,
+    OUTSIDE,
+    Span,
+    is_alone,
+    is_trained_on,
+    pressure_of,
+)
 from aiida_mlip_ins.science.sampling import separations
-from aiida_mlip_ins.science.sampling.isolated import ISOLATED
 from aiida_mlip_ins.science.text import shortened
-from aiida_mlip_ins.science.units import GPA_PER_EV_PER_ANGSTROM3
-
-
-def _is_trained_on(frame: Atoms) -> bool:
-    """Whether a frame is of the split ``train``; one without a split, as a relaxation's, is."""
-    return bool(frame.info.get('split', 'train') == 'train')
 
 
 def _trained(frames: Sequence[Atoms]) -> list[Atoms]:
-    return [frame for frame in frames if _is_trained_on(frame)]
-
-
-def _alone(frame: Atoms) -> bool:
-    """Return whether a frame is one isolated atom, there for its energy only."""
-    return len(frame) == 1 and frame.info.get('config_type') == ISOLATED
+    return [frame for frame in frames if is_trained_on(frame)]
 
 
 def repetitions(frames: Sequence[Atoms], settings: DatasetCheckSettings) -> list[Check]:
@@ -51,7 +47,7 @@ def _duplicates(apart: np.ndarray, settings: DatasetCheckSettings) -> Check:
 
 def _leaks(frames: Sequence[Atoms], apart: np.ndarray, settings: DatasetCheckSettings) -> Check:
     """Look for held-out frames that the training has seen, or the frames before and after them."""
-    train = np.array([_is_trained_on(frame) for frame in frames])
+    train = np.array([is_trained_on(frame) for frame in frames])
     if not train.any() or train.all():
         return Check('split_leaks', None, 'frames', UNKNOWN, 'no frames are held out')
     seen = {f.info['trajectory'] for f, t in zip(frames, train, strict=True)
@@ -72,7 +68,7 @@ def _leaks(frames: Sequence[Atoms], apart: np.ndarray, settings: DatasetCheckSet
 def reference_energies(frames: Sequence[Atoms]) -> Check:
     """Whether energies of isolated atoms are in the frames, or follow from their compositions."""
     elements = summary(frames)['elements']
-    alone = {str(f.symbols[0]) for f in frames if _alone(f)}
+    alone = {str(f.symbols[0]) for f in frames if is_alone(f)}
     trained = _trained(frames)
     counts = np.array([[f.symbols.count(name) for name in elements] for f in trained])
     rank = int(np.linalg.matrix_rank(counts)) if counts.size else 0
@@ -114,23 +110,21 @@ def pressures(
     frames: Sequence[Atoms], asked: Sequence[float], settings: DatasetCheckSettings
 ) -> Check:
     """Whether cells on either side of each asked pressure are trained on."""
-    trained = [f for f in _trained(frames) if STRESS in f.info and not _alone(f)]
+    trained = [f for f in _trained(frames) if STRESS in f.info and not is_alone(f)]
     if not trained:
         return Check('pressures', None, 'GPa', UNKNOWN, 'no training frame has a stress')
-    factor = -GPA_PER_EV_PER_ANGSTROM3 / 3
-    values = np.array([factor * float(np.sum(f.info[STRESS][:3])) for f in trained])
-    volumes = np.array([f.get_volume() / len(f) for f in trained])
-    low, high = float(values.min()), float(values.max())
-    margins = {float(p): min(p - low, high - p) for p in asked}
+    span = Span.of(map(pressure_of, trained))
+    volumes = [f.get_volume() / len(f) for f in trained]
     text = (
-        f'training frames reach from {low:.2f} to {high:.2f} GPa and from {volumes.min():.2f} to '
-        f'{volumes.max():.2f} angstrom^3 per atom'
+        f'training frames reach from {span.low:.2f} to {span.high:.2f} GPa and from '
+        f'{min(volumes):.2f} to {max(volumes):.2f} angstrom^3 per atom'
     )
-    outside = [f'{p:g}' for p, margin in margins.items() if margin < 0]
-    edge = [f'{p:g}' for p, margin in margins.items() if 0 <= margin < settings.pressure_margin]
+    places = {float(p): span.place(float(p), settings.pressure_margin) for p in asked}
+    outside = [f'{p:g}' for p, place in places.items() if place == OUTSIDE]
+    edge = [f'{p:g}' for p, place in places.items() if place == EDGE]
     if outside:
         text += f'; outside: {", ".join(outside)} GPa'
     if edge:
         text += f'; at the edge: {", ".join(edge)} GPa'
     verdict = FAIL if outside else WARN if edge else PASS
-    return Check('pressures', float(min(margins.values())), 'GPa', verdict, text)
+    return Check('pressures', min(map(span.margin, places)), 'GPa', verdict, text)

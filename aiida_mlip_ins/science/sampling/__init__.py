@@ -32,6 +32,12 @@ from aiida_mlip_ins.science.sampling.moves import (
     volume_scan,
     with_bond_lengths,
 )
+from aiida_mlip_ins.science.sampling.nested import (
+    HELD_OUT,
+    random_frames,
+    targeted_frames,
+    with_nested_splits,
+)
 from aiida_mlip_ins.science.sampling.surrogate import (
     SymmetricCoordinates,
     propose,
@@ -49,6 +55,7 @@ from aiida_mlip_ins.science.sampling.thermal import ThermalSettings, thermal_rat
 from aiida_mlip_ins.science.sampling.trajectories import along_relaxation, snapshots
 
 __all__ = [
+    'HELD_OUT',
     'SETTINGS',
     'FirstSettings',
     'Molecule',
@@ -68,6 +75,7 @@ __all__ = [
     'molecule_problems',
     'pressure_path',
     'propose',
+    'random_frames',
     'rattled',
     'refuse_overlaps',
     'rigidly_moved',
@@ -80,10 +88,12 @@ __all__ = [
     'supercells',
     'symmetric_coordinates',
     'symmetrized',
+    'targeted_frames',
     'targeted_set',
     'thermal_rattles',
     'volume_scan',
     'with_bond_lengths',
+    'with_nested_splits',
     'with_rigid_molecules',
     'without_duplicates',
 ]

@@ -1,6 +1,6 @@
 """Put the INS spectrum of molecular dynamics beside the harmonic one: what is anharmonic?
 
-    verdi run examples/14_anharmonic.py RUN HARMONIC [--temperature 300] [--window 60 1200]
+    verdi run examples/15_anharmonic.py RUN HARMONIC [--temperature 300] [--window 60 1200]
 
 RUN is the PK of a stability test (examples/10) or of one job of molecular dynamics; of several runs
 that at the pressure of HARMONIC, and at --temperature (K), is taken. HARMONIC is the PK of a

@@ -1,0 +1,129 @@
+"""The learning curve's own arithmetic; what it runs is tested where it lives."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aiida import orm
+from click.testing import CliRunner
+from phonon_nodes import spring_force_constants
+from springs import brucite_cell, brucite_dft
+
+from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
+from aiida_mlip_ins.science.training import train_problems
+from aiida_mlip_ins.workflows.protocols import load_protocol
+
+PATH = Path(__file__).resolve().parents[1] / 'benchmarks' / 'learning_curve.py'
+TRAIN = load_protocol('train', 'fast')['parameters']
+
+
+@pytest.fixture(scope='module')
+def benchmark():
+    """Return the script as a module."""
+    spec = importlib.util.spec_from_file_location('learning_curve', PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(benchmark, kind: str, size: int, pressure: float, error: float | None) -> dict:
+    found = {**dict.fromkeys(benchmark.COLUMNS), 'model': None}
+    errors = dict.fromkeys(benchmark.ERRORS, error)
+    return {**found, 'set': kind, 'n_frames': size, 'pressure_gpa': pressure, **errors}
+
+
+@pytest.fixture
+def rows(benchmark):
+    errors = {'targeted': (9.0, 2.5, 2.0), 'random': (20.0, 8.0, None)}
+    return [
+        row(benchmark, kind, size, pressure, None if error is None else error + pressure / 5)
+        for size, place in ((10, 0), (20, 1), (40, 2))
+        for kind, given in errors.items()
+        for error in [given[place]]
+        for pressure in (0.0, 1.5)
+    ]
+
+
+@pytest.mark.parametrize('n_train', [9, 18, 36, 54])
+def test_trainings_have_the_same_steps_and_course(benchmark, n_train):
+    course = benchmark.of_steps(TRAIN, n_train, 5000)
+    steps = course['max_epochs'] * (n_train // TRAIN['batch_size'])
+    assert steps == pytest.approx(5000, rel=0.01)
+    assert not train_problems({**TRAIN, **course}, 'parameters')
+    for name in ('stage_two_start', 'eval_interval'):
+        share = course[name] / course['max_epochs']
+        assert share == pytest.approx(TRAIN[name] / TRAIN['max_epochs'], rel=0.1)
+    assert course['learning_rate_decay'] ** course['max_epochs'] == pytest.approx(
+        TRAIN['learning_rate_decay'] ** TRAIN['max_epochs']
+    )
+
+
+def test_frames_to_the_goal_are_those_of_the_worst_pressure(benchmark, rows):
+    assert benchmark.reached(rows, 'gamma_mae_per_cm') == {'targeted': 20, 'random': None}
+    assert benchmark.reached(rows, 'gamma_mae_per_cm', 2.6) == {'targeted': 40, 'random': None}
+    assert benchmark.reached(rows, 'gamma_mae_per_cm', 9.0)['random'] == 20
+
+
+def test_files(benchmark, rows, tmp_path):
+    benchmark.write(tmp_path / 'new', rows, {'seed': 7})
+    content = json.loads((tmp_path / 'new' / 'learning_curve.json').read_text())
+    assert content['rows'] == rows
+    assert content['frames_to_goal']['supercell_mae_per_cm'] == {'targeted': 20, 'random': None}
+    with (tmp_path / 'new' / 'learning_curve.csv').open() as handle:
+        table = list(csv.DictReader(handle))
+    assert [float(line['n_frames']) for line in table] == [each['n_frames'] for each in rows]
+    assert (tmp_path / 'new' / 'learning_curve.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_numbers_of_a_point(benchmark, aiida_profile):
+    settings = orm.Dict(load_protocol('compare')['parameters'])
+    dft, mace = spring_force_constants(), spring_force_constants(1.02**2)
+    found = compare_on_supercell(settings, mace, dft).get_dict()
+    errors = benchmark.errors_of(found)
+    assert set(errors) <= set(benchmark.COLUMNS)
+    assert errors['gamma_mae_per_cm'] == found['points'][0]['mae_per_cm'] > 5
+    assert errors['supercell_mae_per_cm'] == pytest.approx(errors['gamma_mae_per_cm'], rel=0.3)
+    assert found['points'][0]['q'] == [0.0, 0.0, 0.0]
+
+
+def test_frames_of_a_set_are_a_node(benchmark, aiida_profile):
+    sections = load_protocol('pipeline', 'fast')['sampling']
+    sections.pop('splits')
+    settings = orm.Dict({'sections': sections, 'seed': 7, 'sigma': 0.03, 'strain': 0.01})
+    cells = {
+        f'pressure_{i}': orm.StructureData(ase=brucite_dft(p)[0])
+        for i, p in enumerate(('0.0', '1.5'))
+    }
+    for kind in benchmark.SETS:
+        frames = benchmark.frames_of_set(
+            orm.Str(kind), settings, orm.Int(20), orm.List([0.0, 1.5]), **cells
+        )
+        new = benchmark.part(frames, orm.Int(10), orm.Int(20))
+        assert (frames.n_frames, new.n_frames) == (20, 10)
+        places = [each.positions for each in (new.get_frames()[0], frames.get_frames()[10])]
+        assert np.array_equal(*places)
+
+
+def test_supercells_with_other_kpoints_are_refused(benchmark):
+    assert benchmark.supercell_problem(brucite_cell(), [1, 1, 2], 0.9) is None
+    assert '(3, 3, 2) k-points' in benchmark.supercell_problem(brucite_cell(), [2, 1, 1], 0.9)
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--sizes', '10,15'], 'no multiples of 10'),
+        (['--sizes', 'ten'], 'no list of numbers'),
+        (['--sets', 'targeted,best'], "['best'] are none of"),
+        (['--supercell', '2,1,1'], 'k-points'),
+    ],
+)
+def test_wrong_words_are_refused(benchmark, aiida_profile, words, message):
+    result = CliRunner().invoke(benchmark.main, words)
+    assert result.exit_code == 2
+    assert message in ' '.join(result.output.replace('│', ' ').split())
