@@ -38,9 +38,9 @@ def errors_on_supercell(mace: Phonon, dft: Phonon, settings: CompareSettings) ->
             'q': point.tolist(),
             'weight': float(weight),
             'interpolated': bool(between),
-            **_errors(*modes, settings, at_gamma=not point.any()),
+            **_errors(of_mace, of_dft, settings, at_gamma=not point.any()),
         }
-        for point, weight, between, *modes in zip(
+        for point, weight, between, of_mace, of_dft in zip(
             points, weights, interpolated, modes_of(mace, points), modes_of(dft, points),
             strict=True,
         )
@@ -64,16 +64,20 @@ def errors_on_supercell(mace: Phonon, dft: Phonon, settings: CompareSettings) ->
 def modes_of(phonon: Phonon, points: np.ndarray) -> list[Modes]:
     """Return the modes at q-points (n_q, 3; fractions of the reciprocal lattice)."""
     crystal = phonon.primitive
-    frequencies, vectors = modes_at(phonon, points)
+    there = [
+        (values, vectors) if point.any() else gamma_modes(phonon)
+        for point, values, vectors in zip(points, *modes_at(phonon, points), strict=True)
+    ]
     return [
         Modes(
-            *(gamma_modes(phonon) if not point.any() else (values, vectors_there)),
+            values,
+            vectors,
             tuple(crystal.symbols),
             np.asarray(crystal.masses),
             np.asarray(crystal.cell),
             np.asarray(crystal.positions),
         )
-        for point, values, vectors_there in zip(points, frequencies, vectors, strict=True)
+        for values, vectors in there
     ]
 
 

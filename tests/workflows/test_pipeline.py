@@ -14,9 +14,8 @@ from pw_mocks import Submissions, finished
 from spectra_nodes import measured_node, simulated_node
 
 from aiida_mlip_ins.data.frames import DatasetData
-from aiida_mlip_ins.workflows.compare import inputs_of_chain
-from aiida_mlip_ins.workflows.compare_spectra import CompareSpectraWorkChain
 from aiida_mlip_ins.workflows.compare_inputs import inputs_of_chain
+from aiida_mlip_ins.workflows.compare_spectra import CompareSpectraWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
 from aiida_mlip_ins.workflows.pipeline_checks import input_problems
