@@ -48,7 +48,7 @@ from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
 from aiida_mlip_ins.query.tables import format_table
 from aiida_mlip_ins.report.figures_learning import errors_by_frames
-from aiida_mlip_ins.report.html import to_png
+from aiida_mlip_ins.report.page import to_png
 from aiida_mlip_ins.science.sampling import (
     HELD_OUT,
     random_frames,

@@ -24,6 +24,8 @@ import ase
 import pytest
 from aiida import orm
 from ase.spacegroup import crystal
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 from warm_engines import serve
 
 pytest_plugins = 'aiida.tools.pytest_fixtures'
@@ -40,6 +42,13 @@ def _found(variable: str, *places: Path | str | None) -> Path | None:
         if place and Path(place).exists():
             return Path(place)
     return None
+
+
+@event.listens_for(Engine, 'connect')
+def _do_not_wait_for_the_disk(connection: object, _: object) -> None:
+    """Commits wait 12 ms for the disk, a third of many a test; no test outlives a power cut."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute('PRAGMA synchronous = OFF')
 
 
 LONGEST = ('test_end_to_end.py', 'test_train.py', 'test_active_learning.py')
