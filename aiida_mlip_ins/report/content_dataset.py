@@ -10,7 +10,10 @@ from aiida_mlip_ins.workflows.protocols import load_protocol
 
 
 def dataset_checks(run: Run) -> list[dict[str, Any]]:
-    """Return the checks of the run's dataset by the default protocol, none without a dataset."""
+    """Return the run's checks of its dataset, or those by the default protocol if it made none."""
+    made: list[dict[str, Any]] | None = run.content('dataset_checks').get('checks')
+    if made is not None:
+        return made
     if run.dataset is None:
         return []
     settings = load_protocol('dataset_checks')

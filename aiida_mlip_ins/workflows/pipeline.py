@@ -5,14 +5,10 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext, append_, if_, while_
 
-from aiida_mlip_ins.calculations.functions.dataset import join_datasets
-from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
-from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.workflows.compare import CompareWorkChain
 from aiida_mlip_ins.workflows.compare_inputs import inputs_of_chain
 from aiida_mlip_ins.workflows.composition import set_link_label
-from aiida_mlip_ins.workflows.frame_inputs import kpoint_problems
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import (
     MacePressureScanWorkChain,
@@ -22,6 +18,7 @@ from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWork
 from aiida_mlip_ins.workflows.pipeline_builder import get_builder
 from aiida_mlip_ins.workflows.pipeline_checks import SCANS
 from aiida_mlip_ins.workflows.pipeline_cure import CuringChain
+from aiida_mlip_ins.workflows.pipeline_dataset import LabellingChain
 from aiida_mlip_ins.workflows.pipeline_measured import MeasuringChain
 from aiida_mlip_ins.workflows.pipeline_ports import (
     define_exit_codes,
@@ -29,11 +26,10 @@ from aiida_mlip_ins.workflows.pipeline_ports import (
     define_outputs,
 )
 from aiida_mlip_ins.workflows.pressures import pressure_key
-from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
 
-class HighPressureInsWorkChain(CuringChain, MeasuringChain):
+class HighPressureInsWorkChain(LabellingChain, CuringChain, MeasuringChain):
     """INS spectra of a crystal under pressure from a MACE potential trained on its own DFT data.
 
     It only composes: every step is a process that can be run alone. Given a ``model`` it starts at
@@ -57,7 +53,7 @@ class HighPressureInsWorkChain(CuringChain, MeasuringChain):
                 cls.run_reference,
                 cls.inspect_reference,
             ),
-            if_(cls.needs_model)(cls.start_training),
+            if_(cls.needs_model)(cls.check_dataset, cls.start_training),
             while_(cls.has_pressure_to_check)(cls.run_pw_phonons, cls.inspect_pw_phonons),
             if_(cls.needs_model)(cls.await_training, cls.inspect_training),
             cls.run_mace_pressure_scan,
@@ -120,46 +116,6 @@ class HighPressureInsWorkChain(CuringChain, MeasuringChain):
         node = self.ctx.pw_scan
         self.out_many(self.exposed_outputs(node, node.process_class, 'pw'))
         return self._failure(self.ctx.pw_scan, 'PW_PRESSURE_SCAN')
-
-    def make_configurations(self) -> ExitCode | None:
-        """Choose the frames around DFT's cells at the pressures."""
-        structures = dict(self.ctx.pw_scan.outputs.structures)
-        frames, node = targeted_configurations.run_get_node(
-            settings=self.inputs.sampling,
-            seed=self.inputs.seed,
-            pressures=self.inputs.pressures,
-            **structures,
-        )
-        if not node.is_finished_ok:
-            return self.exit_codes.ERROR_CONFIGURATIONS_FAILED.format(cause=node.exit_message)
-        self.ctx.configurations = frames
-        self.out('configurations', frames)
-        # Looked at for the given crystal already, but DFT's own cell may be another one.
-        distance = self.inputs.reference.kpoints_distance.value
-        problems = kpoint_problems(frames, distance, self.inputs.structure)
-        if problems:
-            return self.exit_codes.ERROR_CONFIGURATIONS_FAILED.format(cause=shortened(problems))
-        self.report(f'{frames.n_frames} frames to be labelled with DFT')
-        return None
-
-    def run_reference(self) -> ToContext:
-        """Label the frames with pw.x."""
-        inputs = self.exposed_inputs(ReferenceWorkChain, 'reference')
-        inputs['frames'] = self.ctx.configurations
-        inputs.setdefault('crystal', self.inputs.structure)
-        return self._submit('reference', ReferenceWorkChain, inputs)
-
-    def inspect_reference(self) -> ExitCode | None:
-        """Take the frames, and those that the relaxation left; too many failed ones are an end."""
-        parts = {
-            name: node.outputs.dataset
-            for name, node in (('relaxation', self.ctx.pw_scan), ('sampled', self.ctx.reference))
-            if 'dataset' in node.outputs
-        }
-        if parts:
-            self.ctx.dataset = join_datasets(**parts)
-            self.out('dataset', self.ctx.dataset)
-        return self._failure(self.ctx.reference, 'REFERENCE')
 
     def start_training(self) -> None:
         """Start the training and do not wait for it: the DFT check runs beside it."""

@@ -12,7 +12,8 @@ from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.measured import MeasuredSpectrumData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import structure_problems
-from aiida_mlip_ins.science.settings import nearest
+from aiida_mlip_ins.science.dataset_checks import DatasetCheckSettings
+from aiida_mlip_ins.science.settings import build, nearest
 from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.workflows.composition import fill, tried
 from aiida_mlip_ins.workflows.cure_inputs import remedy_inputs
@@ -34,6 +35,7 @@ from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 LINKS = (
     'pw_scan',
     'reference',
+    'dataset_checks',
     'train',
     'pw_phonons',
     'mace_pressure_scan',
@@ -73,8 +75,9 @@ def get_builder(
     :param pw_code: pw.x; not needed with a dataset or model if ``check`` is off.
     :param protocol: ``fast``, ``balanced`` or ``stringent``, for every link.
     :param overrides: values on top of those of ``protocols/pipeline.yaml``, and under the name of a
-        link (``pw_scan``, ``reference``, ``train``, ``pw_phonons``, ``mace_pressure_scan``,
-        ``mace_phonons``, ``ins``, ``cure``) those on top of that link's protocol; under
+        link (``pw_scan``, ``reference``, ``dataset_checks``, ``train``, ``pw_phonons``,
+        ``mace_pressure_scan``, ``mace_phonons``, ``ins``, ``cure``) those on top of that link's
+        protocol; under
         ``compare_spectra`` those of the comparison with measured spectra, and its ``windows``.
     :param pw_options: ``metadata.options`` of every pw.x job.
     :param engine_options: ``metadata.options`` of every engine job.
@@ -110,6 +113,10 @@ def get_builder(
     if needs_frames:
         builder.sampling = orm.Dict(numbers['sampling'])
         builder.seed = orm.Int(numbers['seed'])
+    if model is None and numbers['check_dataset']:
+        checks = tried(found, 'dataset_checks', _check_settings, protocol, links['dataset_checks'])
+        if checks is not None:
+            builder.dataset_checks = orm.Dict(checks)
     if model is None:
         train = tried(found, 'train', train_inputs_from_protocol, protocol, links['train'])
         if train:
@@ -147,6 +154,16 @@ def get_builder(
     if found:
         raise ValueError('\n'.join(dict.fromkeys(found)))
     return builder
+
+
+def _check_settings(protocol: str | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the dataset's checks.
+
+    :raises ValueError: listing every problem of them.
+    """
+    settings = load_protocol('dataset_checks', protocol, overrides)
+    build(DatasetCheckSettings, settings, 'settings')
+    return settings
 
 
 def _add_dft(

@@ -55,6 +55,13 @@ def define_inputs(spec: ProcessSpec) -> None:
         required=False,
         help='Settings of the targeted configurations.',
     )
+    spec.input(
+        'dataset_checks',
+        valid_type=orm.Dict,
+        required=False,
+        help='From where on a number of the dataset is an error (`DatasetCheckSettings`); then '
+        'nothing is trained. Without it nothing is checked.',
+    )
     spec.input_namespace(
         'measured',
         valid_type=MeasuredSpectrumData,
@@ -120,6 +127,12 @@ def define_outputs(spec: ProcessSpec) -> None:
         required=False,
         help='Frames with DFT energy (eV), forces (eV/angstrom), stress (eV/angstrom^3).',
     )
+    spec.output(
+        'dataset_checks',
+        valid_type=orm.Dict,
+        required=False,
+        help='`verdict` and `checks` of the frames: name, number, unit, verdict, sentence of each.',
+    )
     spec.output('model', valid_type=MaceModelData, help='The potential.')
     spec.expose_outputs(MaceTrainWorkChain, 'training', namespace_options={'required': False})
     spec.expose_outputs(MacePressureScanWorkChain, 'mace')
@@ -171,6 +184,12 @@ def define_exit_codes(spec: ProcessSpec) -> None:
         407,
         'ERROR_CONFIGURATIONS_FAILED',
         message='No frames could be sampled: {cause}',
+    )
+    spec.exit_code(
+        408,
+        'ERROR_DATASET_CHECKS_FAILED',
+        message='The dataset is not trained on: {cause}. To train on it all the same, start from '
+        'it without `dataset_checks` (in overrides: check_dataset: false)',
     )
     spec.exit_code(
         405, 'ERROR_SOME_PRESSURES_FAILED', message='The chain ended, but without: {cause}'

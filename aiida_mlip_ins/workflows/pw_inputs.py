@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.common import exceptions
 from aiida.plugins import GroupFactory
 
+from aiida_mlip_ins.science.dataset_checks import NO_DISPERSION
 from aiida_mlip_ins.science.settings import nearest
 from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.workflows.protocols import merge
@@ -145,7 +146,7 @@ def job_options(code: orm.AbstractCode, options: Mapping[str, Any]) -> dict[str,
 def method_label(family: str, parameters: Mapping[str, Any], distance: float) -> str:
     """Return the label of a method: program, cutoff, family, dispersion and k-points."""
     system = parameters['SYSTEM']
-    dispersion = str(system.get('vdw_corr', 'no dispersion')).lower()
+    dispersion = str(system.get('vdw_corr', NO_DISPERSION)).lower()
     if dispersion in ('dft-d3', 'grimme-d3'):
         dispersion = D3_DAMPING.get(system.get('dftd3_version', 3), dispersion)
         if system.get('dftd3_threebody', True):

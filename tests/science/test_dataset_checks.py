@@ -67,12 +67,12 @@ def by_name(frames: list[Atoms], settings: DatasetCheckSettings, **more: Any) ->
 
 def test_a_sound_dataset_passes(frames: list[Atoms], settings: DatasetCheckSettings) -> None:
     """All but the energies of isolated atoms, which one composition cannot give."""
-    more = {'methods': ['EMT'], 'pressures': [0.0, 1.5], 'elements': ['Au', 'Cu']}
+    more = {'methods': ['EMT D3'], 'pressures': [0.0, 1.5], 'elements': ['Au', 'Cu']}
     found = by_name(frames, settings, **more)
     assert set(found) == {
         'labels', 'energy_outliers', 'force_outliers', 'contacts', 'force_consistency',
         'stress_consistency', 'pressure_offset', 'duplicates', 'split_leaks',
-        'reference_energies', 'elements', 'methods', 'pressures',
+        'reference_energies', 'elements', 'methods', 'dispersion', 'pressures',
     }  # fmt: skip
     words = {name: check.verdict for name, check in found.items()}
     assert words.pop('reference_energies') == 'warn'
@@ -249,6 +249,23 @@ def test_isolated_atoms_and_compositions(
     found = by_name([*frames, other], settings)['reference_energies']
     assert (found.verdict, found.value) == ('pass', 2.0)
     assert 'fix the energies' in found.sentence
+
+
+@pytest.mark.parametrize(
+    ('methods', 'verdict', 'words'),
+    [
+        (['pw.x 80 Ry, PBE, D3(BJ), k-points 0.5 1/angstrom'], 'pass', 'with dispersion'),
+        (['PBE, no dispersion', 'PBE, D3(BJ)'], 'warn', 'labels by PBE, no dispersion'),
+        (['PBE, many-body, its label'], 'unknown', 'says nothing of dispersion'),
+    ],
+)
+def test_dispersion(
+    frames: list[Atoms], settings: DatasetCheckSettings, methods: list[str], verdict: str,
+    words: str,
+) -> None:  # fmt: skip
+    found = by_name(frames, settings, methods=methods)['dispersion']
+    assert found.verdict == verdict
+    assert words in found.sentence
 
 
 def test_elements_and_methods(frames: list[Atoms], settings: DatasetCheckSettings) -> None:

@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
+from ase import units
 from mace_nodes import toy_dataset, toy_model
 from pw_mocks import Submissions, finished
 from spectra_nodes import measured_node, simulated_node
@@ -133,6 +134,46 @@ def test_a_dataset_starts_at_the_training(arguments, dataset):
     assert process.needs_model()
     assert not process.needs_dft_cells()
     assert not process.has_pressure_to_check()
+
+
+def test_a_dataset_that_fails_a_check_is_not_trained_on(arguments, dataset):
+    arguments.update(dataset=dataset, pw_code=None, check=False)
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    code = process.check_dataset()
+    assert code.status == 408
+    assert 'outside: 1.5 GPa' in code.message
+    assert process.outputs['dataset_checks']['verdict'] == 'fail'
+
+
+def under_pressure(crystal, pressure, bulk_modulus=0.3):
+    """Return the crystal under a pressure (GPa; bulk modulus in eV/angstrom^3), with its labels."""
+    frame, volume = crystal.copy(), crystal.get_volume()
+    stress = -pressure * units.GPa
+    frame.set_cell(frame.cell * (1 + stress / bulk_modulus) ** (1 / 3), scale_atoms=True)
+    energy = volume / 2 / bulk_modulus * stress**2
+    frame.info.update(REF_energy=energy - 100.0, REF_stress=[stress] * 3 + [0.0] * 3, source='path')
+    frame.arrays['REF_forces'] = frame.positions * 0
+    return frame
+
+
+@pytest.mark.parametrize(('check', 'outputs'), [(True, ['dataset_checks']), (False, [])])
+def test_a_sound_dataset_is_trained_on_and_an_unchecked_one_too(arguments, brucite, check, outputs):
+    frames = [under_pressure(brucite, pressure) for pressure in (-1.0, 0.0, 1.0, 2.0, 3.0)]
+    arguments.update(dataset=DatasetData.from_frames(frames, 'PBE, D3'), pw_code=None, check=False)
+    arguments['overrides'] = {'check_dataset': check}
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    assert process.check_dataset() is None
+    assert [*process.outputs] == outputs
+
+
+def test_settings_of_the_checks_are_looked_at(arguments):
+    arguments['overrides']['dataset_checks'] = {'max_force': -1.0}
+    with pytest.raises(ValueError, match=r'dataset_checks: settings.max_force'):
+        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
 
 
 def test_the_training_may_take_several_jobs(arguments, dataset):

@@ -20,8 +20,9 @@ from aiida_mlip_ins.science.dataset_checks.base import (
     Check,
     DatasetCheckSettings,
 )
+from aiida_mlip_ins.science.dataset_checks.coverage import NO_DISPERSION
 
-__all__ = ['Check', 'DatasetCheckSettings', 'check_dataset', 'report']
+__all__ = ['FAIL', 'NO_DISPERSION', 'Check', 'DatasetCheckSettings', 'check_dataset', 'report']
 
 
 def check_dataset(
@@ -51,7 +52,7 @@ def check_dataset(
         coverage.elements(frames, elements),
     ]
     if methods:
-        checks.append(coverage.methods(methods))
+        checks += [coverage.methods(methods), coverage.dispersion(methods)]
     if len(pressures):
         checks.append(coverage.pressures(frames, pressures, settings))
     return checks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,11 @@ from aiida_mlip_ins.science.reach import (
 )
 from aiida_mlip_ins.science.sampling import separations
 from aiida_mlip_ins.science.text import shortened
+
+NO_DISPERSION = 'no dispersion'
+"""What the label of a method says that has none."""
+DISPERSION = frozenset(('dispersion', 'd2', 'd3', 'd3m', 'd4', 'mbd', 'ts', 'vdw', 'xdm'))
+"""Words, of which the label of a method that has some says one."""
 
 
 def _trained(frames: Sequence[Atoms]) -> list[Atoms]:
@@ -104,6 +110,22 @@ def methods(given: Sequence[str]) -> Check:
         text = f'labels by different methods cannot be mixed: {"; ".join(distinct)}'
     verdict = FAIL if len(distinct) > 1 else PASS
     return Check('methods', float(len(distinct)), 'methods', verdict, text)
+
+
+def dispersion(given: Sequence[str]) -> Check:
+    """Whether the labels have dispersion; the potential adds none to what it learned."""
+    without = [method for method in given if NO_DISPERSION in method.lower()]
+    silent = [m for m in given if not DISPERSION.intersection(re.findall('[a-z0-9]+', m.lower()))]
+    if without:
+        verdict, text = WARN, (
+            f'labels by {without[0]}: the potential will have no dispersion either, and crystals '
+            'of molecules or layers come out too large'
+        )  # fmt: skip
+    elif silent:
+        verdict, text = UNKNOWN, f'the label of the method says nothing of dispersion: {silent[0]}'
+    else:
+        verdict, text = PASS, 'all labels are with dispersion, and the potential adds none'
+    return Check('dispersion', float(len(without)), 'methods', verdict, text)
 
 
 def pressures(
