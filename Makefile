@@ -8,11 +8,11 @@
 # PYTHON=...    the Python (3.11 or newer) to build the environments with
 # PIP=1         use plain pip even where uv is available
 # ARGS=...      further words for aiida-mlip-ins demo or pytest
-# WORKERS=2     tests run in so many processes side by side, a file in one, in the given order:
-#               by default xdist begins with the files of most tests and ends with the longest one
+# WORKERS=3     tests run in so many processes side by side (two leave a fifth of two cores idle), a
+#               file in one, in the given order: by default xdist ends with the longest file
 SHELL := /bin/bash
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 3
 ENVS := .envs
 BIN := $(ENVS)/aiida/bin
 # the environments hold their own packages, whatever the caller's shell points to

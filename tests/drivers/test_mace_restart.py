@@ -167,8 +167,8 @@ def test_a_killed_training_goes_on_to_the_same_model(
 ) -> None:  # fmt: skip
     """Killed with its driver in the second stage, it ends as if it had not been."""
     settings = {
-        **toy_settings, 'max_epochs': 80, 'eval_interval': 3, 'ema_decay': 0.95,
-        'stage_two_start': 20, 'stage_two_energy_weight': 100.0, 'stage_two_forces_weight': 100.0,
+        **toy_settings, 'max_epochs': 48, 'eval_interval': 3, 'ema_decay': 0.95,
+        'stage_two_start': 12, 'stage_two_energy_weight': 100.0, 'stage_two_forces_weight': 100.0,
         'stage_two_stress_weight': 1000.0, 'stage_two_learning_rate': 0.003,
     }  # fmt: skip
     inputs = {'num_threads': 1, 'dataset': 'dataset.xyz', 'parameters': settings}
@@ -180,11 +180,11 @@ def test_a_killed_training_goes_on_to_the_same_model(
         whole = pool.submit(run_driver, 'mace_train', folders['whole'], inputs)
         killed_in = kill_driver(folders['killed'], inputs, engines_python, driver_env)
         whole = whole.result()
-    assert killed_in > 20
+    assert killed_in > 12
     (folders['continued'] / 'restart').symlink_to(folders['killed'])
     continued = run_driver('mace_train', folders['continued'], {**inputs, 'restart': 'restart'})
     assert continued['failure'] is None
-    assert 20 < continued['first_epoch'] <= killed_in
+    assert 12 < continued['first_epoch'] <= killed_in
     assert (whole['stage'], whole['first_epoch']) == (2, 0)
     assert continued['errors'] == whole['errors']
     logs = []

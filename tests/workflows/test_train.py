@@ -241,7 +241,7 @@ def signal_driver(workdir: Path, epochs: int, number: signal.Signals) -> None:
 @pytest.mark.slow
 def test_sigterm_for_real(plain_engine_code: orm.InstalledCode) -> None:
     """Told to end halfway: another job goes on, and the learning curve is that of one training."""
-    total = 120
+    total = 60
     made = builder(
         code=plain_engine_code,
         overrides={'parameters': {**TINY, 'max_epochs': total}},
