@@ -28,6 +28,7 @@ def test_the_toy_dataset_is_sound_but_for_one_volume() -> None:
     found = words(node)
     assert {name: word for name, word in found.items() if word != 'pass'} == {
         'duplicates': 'warn', 'split_leaks': 'fail', 'reference_energies': 'warn',
+        'dispersion': 'unknown',
     }  # fmt: skip
     assert node['verdict'] == 'fail'
     strict = check_dataset(settings(same_distance=1e-5), *inputs, sampled=toy_dataset())
