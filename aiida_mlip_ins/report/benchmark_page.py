@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ from aiida import orm
 
 from aiida_mlip_ins.query.provenance import settings_of
 from aiida_mlip_ins.query.run import Run
-from aiida_mlip_ins.query.summary import finite
 from aiida_mlip_ins.query.tables import format_table
 from aiida_mlip_ins.report.figures_benchmark import benchmark
-from aiida_mlip_ins.report.page import fill, write_images
+from aiida_mlip_ins.report.page import fill, write_images, write_table
 from aiida_mlip_ins.science.benchmark import best_models, lines
 
 PROCESS = 'BenchmarkWorkChain'
@@ -59,8 +57,7 @@ def write_benchmark_report(node: orm.ProcessNode, folder: Path | str) -> tuple[P
     text = text_of(rows, node)
     (folder / 'table.txt').write_text(text + '\n')
     (folder / 'table.csv').write_text(csv_of(flat))
-    content = {'process': node.uuid, 'exit_message': node.exit_message, **table}
-    (folder / 'table.json').write_text(json.dumps(finite(content), indent=1, ensure_ascii=False))
+    write_table(node, table, folder)
     images = write_images([('benchmark', benchmark(flat))] if flat else [], folder)
     page = folder / 'report.html'
     page.write_text(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,14 @@ from matplotlib.figure import Figure
 
 from aiida_mlip_ins.query.provenance import settings_of
 from aiida_mlip_ins.query.run import Run
-from aiida_mlip_ins.query.summary import finite
 from aiida_mlip_ins.query.tables import format_table
 from aiida_mlip_ins.report.figures_error_bands import BandPanel, band_panels, member_shifts
-from aiida_mlip_ins.report.html import fill, write_images
+from aiida_mlip_ins.report.page import fill, write_images, write_table
 from aiida_mlip_ins.report.spectra_files import band_csv
 from aiida_mlip_ins.report.style import gpa, pressure_colours
 from aiida_mlip_ins.science import ins
 from aiida_mlip_ins.science.member_modes import sentences
+from aiida_mlip_ins.workflows.pressures import pressure_key
 
 PROCESS = 'ErrorBandsWorkChain'
 TEMPLATE = 'error_bands.html'
@@ -42,16 +41,15 @@ def write_error_bands_report(node: orm.ProcessNode, folder: Path | str) -> tuple
     table = run.content('table')
     files = []
     for kind, name in KINDS.items():
-        for key, band in _nodes(run, kind):
-            files.append(f'{name}_{key}.csv')
+        for index, band in _nodes(run, kind):
+            files.append(f'{name}_{pressure_key(index)}.csv')
             arrays = {a: band.get_array(a) for a in band.get_arraynames()}
             (folder / files[-1]).write_text(band_csv(arrays))
     lines = list(lines_of(table)) if table else []
     if table:
         files.append('shifts.csv')
         (folder / files[-1]).write_text(_shifts_csv(table))
-    content = {'process': node.uuid, 'exit_message': node.exit_message, **table}
-    (folder / 'table.json').write_text(json.dumps(finite(content), indent=1, ensure_ascii=False))
+    write_table(node, table, folder)
     files.append('table.json')
     said = sentences(table) if table else []
     images = write_images(_figures(run, table), folder)
@@ -129,14 +127,10 @@ def _shifts_csv(table: Mapping[str, Any]) -> str:
     return buffer.getvalue()
 
 
-def _nodes(run: Run, kind: str) -> list[tuple[str, orm.ArrayData]]:
-    """Return the bands of a kind with the keys of their pressures, ascending."""
-    found = {
-        name.rpartition('.')[2]: node
-        for name, node in run.outputs.items()
-        if name.startswith(f'{kind}.')
-    }
-    return [(key, found[key]) for key in sorted(found, key=lambda k: int(k.rpartition('_')[2]))]
+def _nodes(run: Run, kind: str) -> list[tuple[int, orm.ArrayData]]:
+    """Return the bands of a kind with the indices of their pressures, ascending."""
+    names = [f'{kind}.{pressure_key(index)}' for index in range(len(run.pressures))]
+    return [(i, run.outputs[name]) for i, name in enumerate(names) if name in run.outputs]
 
 
 def _figures(run: Run, table: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
@@ -144,8 +138,7 @@ def _figures(run: Run, table: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]
     colours = pressure_colours(len(run.pressures))
     panels = []
     for kind in KINDS:
-        for key, node in _nodes(run, kind):
-            index = int(key.rpartition('_')[2])
+        for index, node in _nodes(run, kind):
             title = gpa(run.pressures[index])
             if kind == 'differences':
                 title += f' less {gpa(run.pressures[0])}'

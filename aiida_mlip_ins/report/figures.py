@@ -85,7 +85,8 @@ def spectra_by_part(curves: Sequence[Curve], window: tuple[float, float]) -> Fig
             axis.set_title(gpa(curve.pressure_gpa))
             axis.set(xlim=window, ylim=(0, 1.08 * _peak(curve.energy, curve.intensity, window)))
             _label_spectrum(axis, [curve], x=axis is axes[-1])
-        axes[0].legend(ncols=5, loc='upper right', handlelength=1.4, columnspacing=1.1)
+        if axes[0].get_legend_handles_labels()[0]:
+            axes[0].legend(ncols=5, loc='upper right', handlelength=1.4, columnspacing=1.1)
     return figure
 
 

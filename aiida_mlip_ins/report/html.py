@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from aiida_mlip_ins.query.run import Run
 from aiida_mlip_ins.query.stages import History
 from aiida_mlip_ins.query.summary import finite, summary
 from aiida_mlip_ins.report import content, content_dataset, content_modes
-from aiida_mlip_ins.report.page import encoded, fill, write_images
+from aiida_mlip_ins.report.page import encoded, fill, write_images, write_json
 from aiida_mlip_ins.report.spectra_page import CLASSES, SpectraRun, write_spectra_report
 from aiida_mlip_ins.report.verdicts import verdicts
 
@@ -51,7 +50,7 @@ def write_report(
     tables = [name for point in run.points if point.spectrum is not None
               for name in [_write_csv(point.spectrum, folder, point.index)]]  # fmt: skip
     if write_summary:
-        (folder / 'summary.json').write_text(json.dumps(numbers, indent=1, ensure_ascii=False))
+        write_json(numbers, folder / 'summary.json')
     page = folder / 'report.html'
     page.write_text(render(run, history, numbers, images, tables))
     return page

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from aiida import orm
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from aiida_mlip_ins.query.summary import finite
 from aiida_mlip_ins.query.tables import cell
 
 DPI = 160
@@ -41,6 +44,17 @@ def write_images(figures: Iterable[tuple[str, Figure]], folder: Path) -> dict[st
         (folder / f'{name}.png').write_bytes(png)
         images[name] = encoded(png)
     return images
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Write what may hold numbers that JSON has no name for."""
+    path.write_text(json.dumps(finite(content), indent=1, ensure_ascii=False) + '\n')
+
+
+def write_table(node: orm.ProcessNode, table: Mapping[str, Any], folder: Path) -> None:
+    """Write ``table.json``: the table that a process made, and which process it was."""
+    content = {'process': node.uuid, 'exit_message': node.exit_message, **table}
+    write_json(content, folder / 'table.json')
 
 
 def to_png(figure: Figure) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +14,9 @@ from matplotlib.figure import Figure
 from aiida_mlip_ins.calculations.functions.measured import parts_of
 from aiida_mlip_ins.query.provenance import settings_of
 from aiida_mlip_ins.query.run import Run
-from aiida_mlip_ins.query.summary import finite
 from aiida_mlip_ins.report import figures_spectra as drawn
 from aiida_mlip_ins.report.figures_measured import agreement
-from aiida_mlip_ins.report.page import fill, write_images
+from aiida_mlip_ins.report.page import fill, write_images, write_json
 from aiida_mlip_ins.report.spectra_files import difference_csv, overlay_csv, shifts_csv
 from aiida_mlip_ins.science.agreement import Overlay
 from aiida_mlip_ins.science.spectra_difference import Difference
@@ -109,8 +107,7 @@ def write_spectra_report(node: orm.ProcessNode, folder: Path | str) -> Path:
         (folder / name).write_text(content)
         tables.append(name)
     numbers = {'verdict': run.verdict, 'metrics': run.metrics, 'table': run.table}
-    text = json.dumps(finite(numbers), indent=1, ensure_ascii=False)
-    (folder / 'summary.json').write_text(text)
+    write_json(numbers, folder / 'summary.json')
     page = folder / 'report.html'
     page.write_text(
         fill(

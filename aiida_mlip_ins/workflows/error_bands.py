@@ -230,8 +230,7 @@ class ErrorBandsWorkChain(Composition):
     ) -> None:
         """Make a band if there are members enough, and hand it out."""
         if count < FEWEST:
-            self.ctx.missing.append(f'the band at {where}: spectra of {count} members')
-            self.report(f'missing: {self.ctx.missing[-1]}')
+            self._lack(f'the band at {where}: spectra of {count} members')
             return
         metadata = {'call_link_label': f'{kind}_{key}'}
         made, node = function.run_get_node(**self._committee(), **nodes, metadata=metadata)

@@ -13,6 +13,7 @@ from aiida_mlip_ins.calculations.functions.spectra import broaden_alike, group_i
 from aiida_mlip_ins.calculations.md_ins import MdInsCalculation, run_problems
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.science.agreement import shift_sentence
+from aiida_mlip_ins.workflows.composition import cause_of
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.md_ins_inputs import (
     harmonic_of,
@@ -169,8 +170,7 @@ class MdInsWorkChain(SpectrumWorkChain):
             metadata={'call_link_label': 'compare'},
         )
         if not node.is_finished_ok:
-            cause = f'<{node.pk}> {node.exit_message}'
-            return self.exit_codes.ERROR_NOT_COMPARABLE.format(cause=cause)
+            return self.exit_codes.ERROR_NOT_COMPARABLE.format(cause=cause_of(node))
         self.out('metrics', made['metrics'])
         self.out('overlay', made['overlay'])
         for row in made['metrics']['windows']:
