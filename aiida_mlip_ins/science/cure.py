@@ -24,6 +24,8 @@ from aiida_mlip_ins.science.settings import problems, setting
 REMEDIES = ('relax', 'supercell', 'follow')
 SOURCE = 'mode'
 """``info['source']`` of the frames along a mode."""
+DEGENERATE = 0.1
+"""Modes at a q-point closer than this (1/cm) are taken to be alike by symmetry."""
 DEGREE = 4
 """Of the polynomial through the energies along a mode."""
 
@@ -148,13 +150,20 @@ def mode_at(
 def along(phonon: Phonon, mode: SoftMode, amplitudes: Sequence[float]) -> list[Atoms]:
     """Return the supercell of a mode as it is and displaced along it, both ways.
 
+    Of degenerate modes, and of a travelling one, every mixture is a mode, and which one a solver
+    returns is chance. All of them are looked at as one space; see :func:`first_direction`.
+
     :param amplitudes: displacements of the atom that moves most, angstrom.
     :return: frames with ``info['amplitude']`` (angstrom), ascending.
     """
-    made = phonon.run_modulations(mode.multiples, [[mode.q, mode.band, 1.0, 0.0]])
-    moves = made.modulations[0].real
-    moves = moves / np.linalg.norm(moves, axis=1).max()
+    frequencies = modes_at(phonon, np.array([mode.q], dtype=float))[0][0]
+    bands = np.flatnonzero(np.abs(frequencies - mode.frequency) < DEGENERATE)
+    made = phonon.run_modulations(mode.multiples, [[mode.q, int(b), 1.0, 0.0] for b in bands])
     rest = made.supercell
+    roots = np.sqrt(rest.masses)[:, None]
+    weighted = np.concatenate([made.modulations.real, made.modulations.imag]) * roots
+    moves = first_direction(weighted.reshape(len(weighted), -1)).reshape(-1, 3) / roots
+    moves = moves / np.linalg.norm(moves, axis=1).max()
     frames = []
     for amplitude in sorted({0.0, *amplitudes, *(-a for a in amplitudes)}):
         frame = Atoms(rest.symbols, positions=rest.positions, cell=rest.cell, pbc=True)
@@ -162,6 +171,22 @@ def along(phonon: Phonon, mode: SoftMode, amplitudes: Sequence[float]) -> list[A
         frame.info.update(source=SOURCE, amplitude=amplitude)
         frames.append(frame)
     return frames
+
+
+def first_direction(vectors: np.ndarray) -> np.ndarray:
+    """Return a unit vector (n,) of the space of some vectors that is no choice of their basis.
+
+    It is that along which the coordinate that can have the largest share has it, of several alike
+    the first: an atom moves along an axis as far as the modes let it.
+
+    :param vectors: (m, n), any that span the space.
+    """
+    _, sizes, basis = np.linalg.svd(vectors, full_matrices=False)
+    basis = basis[sizes > 1e-3 * sizes[0]]
+    shares = (basis**2).sum(axis=0)
+    coordinate = int(np.flatnonzero(shares > shares.max() - 1e-6)[0])
+    direction: np.ndarray = basis.T @ basis[:, coordinate]
+    return direction / np.linalg.norm(direction)
 
 
 def well(amplitudes: np.ndarray, energies: np.ndarray) -> tuple[float, float]:

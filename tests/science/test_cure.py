@@ -111,6 +111,27 @@ def test_a_mode_at_gamma_and_no_translation():
     assert cure.softest_mode(two_atoms(0.5), 2, 1.0, True) is None
 
 
+def test_the_direction_of_degenerate_modes_is_no_chance():
+    """Any mixture of x and y in the first atom is turned so that this atom moves along x."""
+    space = np.array([[1.0, 0, 0, -1, 0, 0], [0, 1.0, 0, 0, -1, 0]]) / np.sqrt(2)
+    for angle in (0.0, 0.4, 2.0):
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        assert cure.first_direction(turn @ space) == pytest.approx(space[0])
+    assert cure.first_direction(-space[:1]) == pytest.approx(space[0])
+
+
+def test_degenerate_modes_of_a_row_are_followed_along_an_axis():
+    """Soft across the row, both ways alike: whatever the solver mixes, the atoms move along y."""
+    block = np.diag([5.0, -0.5, -0.5])
+    constants = np.array([[block, -block], [-block, block]])
+    atoms = Atoms('H2', positions=[(0, 0, 0), (1, 0, 0)], cell=[4, 9, 9], pbc=True)
+    arrays = phonopy_arrays(atoms, [1, 1, 1], constants)
+    row = phonons.make_phonopy(**{**arrays, 'symbols': ['H', 'H']})
+    frames = cure.along(row, cure.softest_mode(row, 1, 1.0, True), [0.2])
+    moves = frames[-1].positions - frames[1].positions
+    assert moves == pytest.approx(np.array([[0, 0.2, 0], [0, -0.2, 0]]), abs=1e-9)
+
+
 def test_a_larger_cell_needs_fewer_multiples():
     assert cure.shared_out([4, 3, 1], [2, 2, 1]) == [2, 2, 1]
 
