@@ -1,16 +1,16 @@
 """n-hexane from its measured structure to its measured spectrum: frames, DFT, potential, INS.
 
     verdi run examples/hexane/run.py ../shared/data/hexane/geometry.in \
-        --measured ../shared/data/hexane/hexane_tosca.dat [--rounds 3]
+        --measured ../shared/data/hexane/hexane_tosca.dat [--rounds 3] [--labelled 2]
 
 Every number is in settings.yaml beside this file. What is labelled or trained comes from the cache
 of the profile, so an interrupted run goes on where it was; after each round the dataset is written
-to dataset.xyz. Without --measured it ends with the frames.
+to dataset.xyz. With --labelled N the first N rounds are not labelled again but read from there.
+Without --measured it ends with the frames.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
-from aiida_mlip_ins.query.summary import finite, summary
+from aiida_mlip_ins.query.summary import summary
 from aiida_mlip_ins.report.html import write_report
+from aiida_mlip_ins.report.page import write_json
 from aiida_mlip_ins.science.sampling import with_bond_lengths, with_rigid_molecules
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
@@ -62,6 +63,22 @@ def compressed(structure: orm.StructureData, strain: orm.List) -> orm.StructureD
     return to_structure(with_rigid_molecules(strained, parent))
 
 
+@calcfunction
+def marked(dataset: DatasetData, number: orm.Int) -> DatasetData:
+    """Return the dataset with the number of its round on each frame."""
+    frames = dataset.get_frames()
+    for frame in frames:
+        frame.info['round'] = number.value
+    return DatasetData.from_frames(frames, dataset.method)
+
+
+@calcfunction
+def of_round(dataset: DatasetData, number: orm.Int) -> DatasetData:
+    """Return the frames of a round of what was labelled before."""
+    frames = [frame for frame in dataset.get_frames() if frame.info['round'] == number.value]
+    return DatasetData.from_frames(frames, dataset.method)
+
+
 def ended(builder: ProcessBuilder, what: str) -> orm.WorkChainNode:
     """Run a process and return its node, or stop with the reason why it failed."""
     _, node = run_get_node(builder)
@@ -80,10 +97,9 @@ class Study:
         self.crystal = with_dft_bonds(crystal, orm.Dict(settings['bond_lengths']))
         self.rounds: dict[str, DatasetData] = {}
 
-    @property
-    def dataset(self) -> DatasetData:
-        """All frames so far."""
-        return join_datasets(**self.rounds)
+    def dataset(self, before: int | None = None) -> DatasetData:
+        """All frames so far, or those of the rounds before one."""
+        return join_datasets(**dict(list(self.rounds.items())[:before]))
 
     def guessed_cells(self) -> Cells:
         """Return what stands for the crystal under pressure before there is a potential."""
@@ -91,15 +107,19 @@ class Study:
         strained = compressed(self.crystal, orm.List(guess['strain']))
         return {0.0: self.crystal, guess['pressure']: strained}
 
-    def relaxed_cells(
-        self, train: dict[str, Any], scan: dict[str, Any]
-    ) -> tuple[Cells, MaceModelData]:
-        """Train on the frames so far; return the crystal as that potential relaxes it, and it."""
-        protocol, pressures = self.settings['protocol'], self.settings['pressures']
+    def potential(self, number: int) -> MaceModelData:
+        """Train on the rounds before one, with the numbers of that round."""
         builder = MaceTrainWorkChain.get_builder_from_protocol(
-            self.engines, self.dataset, protocol=protocol, overrides=train
+            self.engines,
+            self.dataset(number),
+            protocol=self.settings['protocol'],
+            overrides=self.settings['rounds'][number]['relaxed']['train'],
         )
-        model = ended(builder, 'training').outputs.model
+        return ended(builder, 'training').outputs.model
+
+    def relaxed_cells(self, model: MaceModelData, scan: dict[str, Any]) -> Cells:
+        """Return the crystal as a potential relaxes it."""
+        protocol, pressures = self.settings['protocol'], self.settings['pressures']
         builder = MacePressureScanWorkChain.get_builder_from_protocol(
             self.engines, self.crystal, model, pressures, protocol, overrides=scan
         )
@@ -107,7 +127,7 @@ class Study:
         for row in node.outputs.results['pressures']:
             click.echo(f'{row["pressure_gpa"]:5.2f} GPa: {row["volume_angstrom3"]:.2f} angstrom^3')
         cells = node.outputs.structures
-        return {value: cells[f'pressure_{i}'] for i, value in enumerate(pressures)}, model
+        return {value: cells[f'pressure_{i}'] for i, value in enumerate(pressures)}
 
     def thermal_frames(
         self, cells: Cells, model: MaceModelData, sets: list[dict[str, Any]], seed: int
@@ -130,12 +150,22 @@ class Study:
                 )  # fmt: skip
         return frames
 
+    def read(self, file: Path, count: int) -> None:
+        """Take the first rounds as they were labelled before, by the same method."""
+        reference = self.settings['reference']
+        builder = ReferenceWorkChain.get_builder_from_protocol(
+            self.pw, None, **reference, structure=self.crystal
+        )
+        every = DatasetData(file.resolve(), method=builder.method.value).store()
+        self.rounds = {f'round_{n}': of_round(every, orm.Int(n)) for n in range(count)}
+
     def label(self, number: int) -> None:
         """Make the frames of a round and label them with pw.x."""
         chosen = self.settings['rounds'][number]
         seed, splits, model = chosen['seed'], self.settings['splits'], None
         if 'relaxed' in chosen:
-            cells, model = self.relaxed_cells(**chosen['relaxed'])
+            model = self.potential(number)
+            cells = self.relaxed_cells(model, chosen['relaxed']['scan'])
         else:
             cells = self.guessed_cells()
         frames = targeted_configurations(
@@ -154,10 +184,13 @@ class Study:
         )
         _, node = run_get_node(builder)
         click.echo(f'round {number}: {frames.n_frames} frames, {node.exit_message or "ended well"}')
-        self.rounds[f'round_{number}'] = node.outputs.dataset
+        self.rounds[f'round_{number}'] = marked(node.outputs.dataset, orm.Int(number))
 
     def spectra(self, measured: orm.Data) -> orm.WorkChainNode:
-        """Train on all frames; pressures, phonons, spectra, compared with the measured one."""
+        """Train on all frames; pressures, phonons, spectra, compared with the measured one.
+
+        The training goes on from the potential of the last round.
+        """
         compared = {**self.settings['comparison'], 'windows': self.settings['windows']}
         builder = HighPressureInsWorkChain.get_builder_from_protocol(
             self.crystal,
@@ -165,7 +198,8 @@ class Study:
             self.engines,
             protocol=self.settings['protocol'],
             overrides={**self.settings['chain'], 'compare_spectra': compared},
-            dataset=self.dataset,
+            dataset=self.dataset(),
+            foundation=self.potential(len(self.rounds) - 1),
             measured={0.0: measured},
             check=False,
         )
@@ -174,8 +208,7 @@ class Study:
 
 def write_results(folder: Path, chain: orm.WorkChainNode, pressures: list[float]) -> None:
     """Write the numbers as summary.json, and per pressure the spectrum, all its rows summed."""
-    numbers = finite(summary(chain))
-    (folder / 'summary.json').write_text(json.dumps(numbers, indent=1, ensure_ascii=False))
+    write_json(summary(chain), folder / 'summary.json')
     for index, pressure in enumerate(pressures):
         spectrum: InsSpectrumData = chain.outputs.spectra[f'pressure_{index}']
         np.savetxt(
@@ -203,17 +236,32 @@ def write_results(folder: Path, chain: orm.WorkChainNode, pressures: list[float]
     help='With settings.yaml; the results go there.',
 )
 @click.option('--rounds', type=int, help='Only so many.')
+@click.option(
+    '--labelled',
+    type=int,
+    default=0,
+    metavar='N',
+    help='The first N rounds are read from dataset.xyz, not labelled again.',
+)
 @click.option('--pw', default='pw@localhost', show_default=True)
 @click.option('--engines', default='mlip-ins-engines@localhost', show_default=True)
 def main(
-    geometry: str, measured: Path | None, folder: Path, rounds: int | None, pw: str, engines: str
+    geometry: str,
+    measured: Path | None,
+    folder: Path,
+    rounds: int | None,
+    labelled: int,
+    pw: str,
+    engines: str,
 ) -> None:
     """Label the rounds of settings.yaml, train, and compare with the measured spectrum."""
     settings = yaml.safe_load((folder / 'settings.yaml').read_text())
     study = Study(geometry, settings, pw, engines)
-    for number in range(len(settings['rounds']))[:rounds]:
+    if labelled:
+        study.read(folder / 'dataset.xyz', labelled)
+    for number in range(len(settings['rounds']))[labelled:rounds]:
         study.label(number)
-        dataset = study.dataset
+        dataset = study.dataset()
         (folder / 'dataset.xyz').write_text(dataset.get_content())
         click.echo(f'dataset.xyz: {dataset.n_frames} frames, DatasetData<{dataset.pk}>')
     if measured is None:
