@@ -5,10 +5,10 @@ that are labelled already hold the same curvature, one point of it for each mode
 
 Along mode ``v`` (eigenvector ``e``, mass-weighted) a frame has the displacement
 ``Q = sum_i sqrt(m_i) e_i u_i`` and the force ``P = sum_i e_i f_i / sqrt(m_i)``, and a harmonic
-crystal ``P = -w^2 Q``. What is between two sets of forces is then ``dP = -d(w^2) Q`` and a constant
-(a cell is at rest for one of them only), and the slope of that line over the frames gives
-``dw = -slope / (2 w)``. What couples the modes, and what is not harmonic, is noise of that fit, from
-which its error follows.
+crystal ``P = -w^2 Q``. What is between two sets of forces is then ``dP = -d(w^2) Q`` and a
+constant (a cell is at rest for one of them only), and the slope of that line over the frames gives
+``dw = -slope / (2 w)``. What couples the modes, and what is not harmonic, is noise of that fit,
+from which its error follows.
 """
 
 from __future__ import annotations
