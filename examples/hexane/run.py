@@ -117,22 +117,6 @@ class Study:
         )
         return ended(builder, 'training').outputs.model
 
-    def trained_meanwhile(self) -> MaceModelData:
-        """Train the potential of the last round further, on the frames that it knows.
-
-        It needs none of the labels of that round, so it can be begun while pw.x makes them: with
-        ``--meanwhile``, in another shell, whose work is then found in the cache.
-        """
-        number = len(self.settings['rounds']) - 1
-        builder = MaceTrainWorkChain.get_builder_from_protocol(
-            self.engines,
-            self.dataset(number),
-            foundation=self.potential(number),
-            protocol=self.settings['protocol'],
-            overrides=self.settings['meanwhile'],
-        )
-        return ended(builder, 'training').outputs.model
-
     def relaxed_cells(self, model: MaceModelData, scan: dict[str, Any]) -> Cells:
         """Return the crystal as a potential relaxes it."""
         protocol, pressures = self.settings['protocol'], self.settings['pressures']
@@ -203,7 +187,10 @@ class Study:
         self.rounds[f'round_{number}'] = marked(node.outputs.dataset, orm.Int(number))
 
     def spectra(self, measured: orm.Data) -> orm.WorkChainNode:
-        """Train on all frames; pressures, phonons, spectra, compared with the measured one."""
+        """Train on all frames; pressures, phonons, spectra, compared with the measured one.
+
+        The training goes on from the potential of the last round.
+        """
         compared = {**self.settings['comparison'], 'windows': self.settings['windows']}
         builder = HighPressureInsWorkChain.get_builder_from_protocol(
             self.crystal,
@@ -212,7 +199,7 @@ class Study:
             protocol=self.settings['protocol'],
             overrides={**self.settings['chain'], 'compare_spectra': compared},
             dataset=self.dataset(),
-            foundation=self.trained_meanwhile(),
+            foundation=self.potential(len(self.rounds) - 1),
             measured={0.0: measured},
             check=False,
         )
@@ -256,9 +243,6 @@ def write_results(folder: Path, chain: orm.WorkChainNode, pressures: list[float]
     metavar='N',
     help='The first N rounds are read from dataset.xyz, not labelled again.',
 )
-@click.option(
-    '--meanwhile', is_flag=True, help='Only train on the rounds before the last, which is labelled.'
-)
 @click.option('--pw', default='pw@localhost', show_default=True)
 @click.option('--engines', default='mlip-ins-engines@localhost', show_default=True)
 def main(
@@ -267,7 +251,6 @@ def main(
     folder: Path,
     rounds: int | None,
     labelled: int,
-    meanwhile: bool,
     pw: str,
     engines: str,
 ) -> None:
@@ -276,9 +259,6 @@ def main(
     study = Study(geometry, settings, pw, engines)
     if labelled:
         study.read(folder / 'dataset.xyz', labelled)
-    if meanwhile:
-        click.echo(f'MaceModelData<{study.trained_meanwhile().pk}>')
-        return
     for number in range(len(settings['rounds']))[labelled:rounds]:
         study.label(number)
         dataset = study.dataset()
