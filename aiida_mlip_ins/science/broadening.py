@@ -25,6 +25,9 @@ REACH = 6.0
 """Standard deviations after which a Gaussian is cut off (2e-9 of its area)."""
 
 
+IDEAL = 'IDEAL'
+"""What resins has for widths that are no instrument's."""
+
 POLYNOMIAL = 'polynomial'
 """Model that any instrument has, with the argument ``coefficients``."""
 
