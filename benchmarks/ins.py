@@ -128,7 +128,7 @@ def measure() -> dict[str, Any]:
         return json.loads(done.stdout.splitlines()[-1])
 
     goal = run('ours', 128, 20, 10)
-    two, reference = run('ours', 48, 20, 2), run('abinslib', 48, 20, 2)
+    two, reference = run('ours', 128, 20, 2), run('abinslib', 128, 20, 2)
     in_q = [run('ours', n_q, 20, 10) for n_q in (32, 64, 256, 512)]
     in_atoms = [run('ours', 32, n_atoms, 10) for n_atoms in (5, 10, 40)]
 

@@ -120,7 +120,11 @@ def spring_arrays() -> dict[str, Any]:
 
 @cache
 def _spring_arrays() -> dict[str, Any]:
-    atoms, supercell = brucite_cell(), [3, 3, 2]
+    return spring_crystal(brucite_cell(), [3, 3, 2])
+
+
+def spring_crystal(atoms: Atoms, supercell: list[int]) -> dict[str, Any]:
+    """Return the arrays of any crystal held by springs; they reach 4 angstrom."""
     phonon = displaced_phonopy(atoms, supercell)
     constants = phonons.produce_force_constants(phonon, spring_forces(phonon), None, True)
     return phonopy_arrays(atoms, supercell, constants)

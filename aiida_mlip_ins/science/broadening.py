@@ -1,8 +1,9 @@
 """Resolution of an instrument and broadening of a binned spectrum with it.
 
 Widths come from resins, which gives standard deviations against energy transfer with their source.
-Where it has none (its models of VISION, TFXA and TOSCA-1 cannot be evaluated in 0.1.0), a
-polynomial in the energy transfer takes their place: a published one, or given coefficients.
+Where its models cannot be evaluated (VISION, TFXA and TOSCA-1 in 0.1.0), others take their place: a
+published polynomial in the energy transfer, the same figures in a formula of our own
+(:mod:`aiida_mlip_ins.science.time_focusing`), or given coefficients.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from scipy.special import erf
 
 from aiida_mlip_ins.science.ins import select
 from aiida_mlip_ins.science.settings import nearest, setting, unknown_keys
+from aiida_mlip_ins.science.time_focusing import Spectrometer, energy_width
 from aiida_mlip_ins.science.units import PER_CM_PER_MEV
 
 REACH = 6.0
 """Standard deviations after which a Gaussian is cut off (2e-9 of its area)."""
 
+
+IDEAL = 'IDEAL'
+"""What resins has for widths that are no instrument's."""
 
 POLYNOMIAL = 'polynomial'
 """Model that any instrument has, with the argument ``coefficients``."""
@@ -38,12 +43,7 @@ PUBLISHED = {
 
 
 ANCESTORS = ('TFXA', 'TOSCA1')
-"""Instruments whose resolutions resins 0.1.0 has no model of that can be evaluated."""
-NEAREST = (
-    'resins 0.1.0 can evaluate no resolution of TFXA and TOSCA1: the nearest is that of their '
-    'successor, instrument TOSCA with the model AbINS, which has the longer flight path and so '
-    'the sharper lines; or give the model polynomial with measured coefficients'
-)
+"""Versions of TOSCA whose resolution, the model ``book``, is made of resins' figures here."""
 
 
 @dataclass(frozen=True)
@@ -64,25 +64,22 @@ def resolution_problems(settings: ResolutionSettings, where: str) -> list[str]:
     """Return why this resolution cannot be made, an empty list if it can."""
     if settings.model == POLYNOMIAL:
         return _polynomial_problems(settings, where)
-    if (settings.instrument, settings.model) in PUBLISHED:
+    if (settings.instrument, settings.model) in PUBLISHED or _is_focused(settings):
         return unknown_keys(settings.arguments, (), f'{where}.arguments')
-    found = _resins_problems(settings, where)
-    if found and settings.instrument in ANCESTORS:
-        return [f'{where}: {settings.instrument} with the model {settings.model}: {NEAREST}']
-    return found
+    return _resins_problems(settings, where)
 
 
 def _resins_problems(settings: ResolutionSettings, where: str) -> list[str]:
     """Return why resins cannot make a resolution."""
     from resins import Instrument
 
-    names = Instrument.available_instruments()
+    names = sorted({*Instrument.available_instruments(), *ANCESTORS})
     if settings.instrument not in names:
         return [
             f"{where}.instrument: unknown '{settings.instrument}'"
             f'{nearest(settings.instrument, names)}'
         ]
-    instrument = Instrument.from_default(settings.instrument)
+    instrument = _instrument(settings)
     own = [model for name, model in PUBLISHED if name == settings.instrument]
     models = [*instrument.available_models, *own, POLYNOMIAL]
     if settings.model not in models:
@@ -131,6 +128,9 @@ def sigma(settings: ResolutionSettings, energy: np.ndarray) -> np.ndarray:
     if coefficients is not None:
         widths = np.polynomial.polynomial.polyval(np.asarray(energy, dtype=float), coefficients)
         return _positive(widths)
+    if _is_focused(settings):
+        spectrometer = Spectrometer.from_resins(settings.instrument)
+        return _positive(energy_width(spectrometer, energy / PER_CM_PER_MEV) * PER_CM_PER_MEV)
     points = (np.asarray(energy, dtype=float) / PER_CM_PER_MEV)[:, None]
     try:
         found = _model(settings).get_characteristics(points)
@@ -143,6 +143,11 @@ def sigma(settings: ResolutionSettings, energy: np.ndarray) -> np.ndarray:
     if 'sigma' not in found:
         raise ValueError(f'its shape is not a Gaussian: {", ".join(found)}')
     return _positive(np.broadcast_to(found['sigma'], len(points)) * PER_CM_PER_MEV)
+
+
+def _is_focused(settings: ResolutionSettings) -> bool:
+    """Whether the widths are those of ``science.time_focusing``."""
+    return settings.instrument in ANCESTORS and settings.model == 'book'
 
 
 def _positive(widths: np.ndarray) -> np.ndarray:
@@ -173,12 +178,18 @@ def citation(settings: ResolutionSettings) -> list[str]:
     return [str(item) for item in _model(settings).citation if item]
 
 
-def _model(settings: ResolutionSettings) -> Any:
-    """Return the resolution function of resins."""
+def _instrument(settings: ResolutionSettings) -> Any:
+    """Return the instrument of resins, which has the ancestors of TOSCA as versions of it."""
     from resins import Instrument
 
-    instrument = Instrument.from_default(settings.instrument)
-    return instrument.get_resolution_function(settings.model, **settings.arguments)
+    if settings.instrument in ANCESTORS:
+        return Instrument.from_default('TOSCA', settings.instrument)
+    return Instrument.from_default(settings.instrument)
+
+
+def _model(settings: ResolutionSettings) -> Any:
+    """Return the resolution function of resins."""
+    return _instrument(settings).get_resolution_function(settings.model, **settings.arguments)
 
 
 def beyond(widths: np.ndarray, line_width: float) -> np.ndarray:

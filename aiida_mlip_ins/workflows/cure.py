@@ -17,6 +17,7 @@ from aiida_mlip_ins.workflows.cure_ports import (
     define_outputs,
 )
 from aiida_mlip_ins.workflows.ins import InsWorkChain
+from aiida_mlip_ins.workflows.phonon_inputs import with_isotopes
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 
 
@@ -90,6 +91,8 @@ class CureWorkChain(Composition):
         if self.ctx.supercell != inputs['supercell_matrix'].get_list():
             inputs['supercell_matrix'] = orm.List(self.ctx.supercell)
         inputs['parameters'] = self._for_larger_cell(inputs['parameters'])
+        if 'ins' in self.inputs:
+            inputs = with_isotopes(inputs, self.inputs.ins.ins.parameters)
         return self._submit('phonons', MacePhononsWorkChain, inputs, f'phonons_{self._round}')
 
     def inspect_phonons(self) -> ExitCode | None:

@@ -29,7 +29,8 @@ def define_inputs(spec: ProcessSpec) -> None:
     spec.input('settings', valid_type=orm.Dict, serializer=orm.to_aiida_type,
                validator=cure_inputs.validate_settings,
                help='What is tried and for how long, see `CureSettings`.')
-    spec.expose_inputs(MacePhononsWorkChain, 'phonons', exclude=('structure', 'model'))
+    spec.expose_inputs(MacePhononsWorkChain, 'phonons',
+                       exclude=('structure', 'model', 'isotopes'))
     spec.expose_inputs(MaceRelaxCalculation, 'relax',
                        exclude=('structure', 'model', 'pressures'))
     spec.expose_inputs(InsWorkChain, 'ins', exclude=('force_constants', 'pressure'),

@@ -10,7 +10,8 @@ from aiida import orm
 from aiida.engine import ProcessBuilder
 
 from aiida_mlip_ins.data.model import model_problems
-from aiida_mlip_ins.data.structure import structure_problems
+from aiida_mlip_ins.data.structure import structure_problems, to_atoms
+from aiida_mlip_ins.science.isotopes import crystal_problems, mass_problems, nuclide_problems
 from aiida_mlip_ins.science.phonons import (
     PhononSettings,
     length_problems,
@@ -53,6 +54,38 @@ def settings_problems(settings: Mapping[str, Any], where: str) -> list[str]:
     return found + length_problems(settings.get('mesh', [1, 1, 1]), f'{where}.mesh')
 
 
+def isotope_problems(
+    isotopes: Mapping[str, str],
+    structure: orm.StructureData,
+    phonons: Mapping[str, Any] | orm.Dict | None,
+    where: str,
+) -> list[str]:
+    """Return which entries are no nuclides with a known mass, or of what the crystal has not.
+
+    :param phonons: ``PhononSettings``, which say whether the atoms keep their numbers.
+    """
+    found = [p for key, name in isotopes.items() for p in nuclide_problems(key, name, where)]
+    numbered = [key for key in isotopes if key.isdigit()]
+    if numbered and phonons is not None and phonons['primitive_cell'] != 'given':
+        found.append(
+            f'{where}: atoms are numbered anew in the primitive cell that is looked for; name '
+            f"elements instead of {', '.join(numbered)}, or set primitive_cell to 'given'"
+        )
+    if found:
+        return found
+    symbols = to_atoms(structure).get_chemical_symbols()
+    return mass_problems(isotopes, where) + crystal_problems(isotopes, symbols, where)
+
+
+def with_isotopes(inputs: dict[str, Any], simulation: orm.Dict) -> dict[str, Any]:
+    """Return inputs of phonons whose modes have the nuclides of an INS simulation.
+
+    :param simulation: settings of the simulation.
+    """
+    chosen = simulation['isotopes']
+    return {**inputs, 'isotopes': orm.Dict(chosen)} if chosen else inputs
+
+
 def validate_parameters(value: orm.Dict, _: Any) -> str | None:
     """Refuse settings that are unknown, missing or out of range, all at once."""
     return '\n'.join(settings_problems(value.get_dict(), 'parameters')) or None
@@ -80,9 +113,14 @@ def validate_supercell_matrix(value: orm.List, _: Any) -> str | None:
     return None
 
 
-def validate_model(value: Mapping[str, Any], _: Any) -> str | None:
-    """Refuse a crystal with an element that the model does not know."""
-    if 'model' not in value or 'structure' not in value:
+def validate_inputs(value: Mapping[str, Any], _: Any) -> str | None:
+    """Refuse an element that the model does not know, and nuclides that the crystal has not."""
+    if 'structure' not in value:
         return None
-    elements = value['structure'].get_symbols_set()
-    return '\n'.join(model_problems(value['model'], elements, 'structure')) or None
+    structure, found = value['structure'], []
+    if 'model' in value:
+        found += model_problems(value['model'], structure.get_symbols_set(), 'structure')
+    if 'isotopes' in value:
+        parameters = value.get('parameters')
+        found += isotope_problems(value['isotopes'].get_dict(), structure, parameters, 'isotopes')
+    return '\n'.join(found) or None

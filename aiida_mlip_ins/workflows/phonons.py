@@ -27,7 +27,7 @@ from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.mace_inputs import evaluate_inputs_from_protocol
 from aiida_mlip_ins.workflows.phonon_inputs import (
     set_common,
-    validate_model,
+    validate_inputs,
     validate_parameters,
     validate_structure,
     validate_supercell_matrix,
@@ -67,6 +67,15 @@ class PhononsWorkChain(WorkChain):
             validator=validate_parameters,
             help='Settings, see `PhononSettings` (angstrom, 1/cm).',
         )
+        spec.input(
+            'isotopes',
+            valid_type=orm.Dict,
+            required=False,
+            serializer=orm.to_aiida_type,
+            help='Nuclide of an element or of one atom, as in the settings of the INS simulation; '
+            'the modes have their masses, the force constants know of none.',
+        )
+        spec.inputs.validator = validate_inputs
         spec.outline(
             cls.setup,
             cls.run_labeller,
@@ -148,8 +157,9 @@ class PhononsWorkChain(WorkChain):
             return self.exit_codes.ERROR_FORCES_UNUSABLE.format(
                 cause=f'<{node.pk}> {node.exit_message}'
             )
+        isotopes = {'isotopes': self.inputs.isotopes} if 'isotopes' in self.inputs else {}
         found = analyse_modes(
-            constants, self.inputs.parameters, metadata={'call_link_label': 'modes'}
+            constants, self.inputs.parameters, **isotopes, metadata={'call_link_label': 'modes'}
         )
         self.out('force_constants', constants)
         self.out_many({'modes': found['modes'], 'summary': found['summary']})
@@ -182,7 +192,7 @@ class MacePhononsWorkChain(PhononsWorkChain):
         spec.input('model', valid_type=MaceModelData, help='The potential.')
         spec.expose_inputs(MaceEvaluateCalculation, include=('code',))
         spec.expose_inputs(MaceEvaluateCalculation, 'evaluate', exclude=('code', 'model', 'frames'))
-        spec.inputs.validator = validate_model
+        spec.inputs.validator = validate_inputs  # in the place of the job's, which came with code
 
     def labeller(self, frames: FramesData) -> tuple[type[Process], dict[str, Any]]:
         """Return the evaluation of the potential on all frames."""

@@ -14,6 +14,7 @@ from aiida_mlip_ins.workflows.mace_pressure_scan import (
     MacePressureScanWorkChain,
     relaxed_indices,
 )
+from aiida_mlip_ins.workflows.phonon_inputs import with_isotopes
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline_builder import get_builder
 from aiida_mlip_ins.workflows.pipeline_checks import SCANS
@@ -137,6 +138,7 @@ class HighPressureInsWorkChain(LabellingChain, CuringChain, MeasuringChain):
         inputs['structure'] = self.ctx.pw_scan.outputs.structures[key]
         if not self._is_training():
             inputs['reference']['max_concurrent'] = self.inputs.max_concurrent
+        inputs = with_isotopes(inputs, self.inputs.ins.ins.parameters)
         return self._submit('pw_phonons', PwPhononsWorkChain, inputs, f'pw_phonons_{key}')
 
     def _is_training(self) -> bool:
@@ -198,6 +200,7 @@ class HighPressureInsWorkChain(LabellingChain, CuringChain, MeasuringChain):
             inputs = self.exposed_inputs(MacePhononsWorkChain, 'mace_phonons')
             inputs['structure'] = self.ctx.mace_scan.outputs.structures[key]
             inputs['model'] = self.ctx.model
+            inputs = with_isotopes(inputs, self.inputs.ins.ins.parameters)
             set_link_label(inputs, f'mace_phonons_{key}')
             self.to_context(phonons=append_(self.submit(MacePhononsWorkChain, **inputs)))
 

@@ -15,6 +15,7 @@ from aiida_mlip_ins.science.scheduling import kpoint_meshes
 from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.workflows.cure_inputs import validate as validate_cure
 from aiida_mlip_ins.workflows.measured_inputs import measured_problems
+from aiida_mlip_ins.workflows.phonon_inputs import isotope_problems
 from aiida_mlip_ins.workflows.pw_pressure_scan import PwPressureScanWorkChain
 from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
 
@@ -26,7 +27,7 @@ SCANS = {
 
 
 def node_problems(inputs: Any) -> list[str]:
-    """Return what keeps the given dataset, model or foundation from serving this crystal."""
+    """Return what keeps the given dataset, model, foundation or nuclides from this crystal."""
     elements = inputs['structure'].get_symbols_set()
     found: list[str] = []
     for where, node in (
@@ -42,6 +43,11 @@ def node_problems(inputs: Any) -> list[str]:
             f'dataset: no frame has {", ".join(missing)}, which the structure has; it has '
             f'{", ".join(dataset.elements)}'
         )
+    simulation = ((inputs.get('ins') or {}).get('ins') or {}).get('parameters')
+    if simulation is not None and not structure_problems(inputs['structure']):
+        phonons = (inputs.get('mace_phonons') or {}).get('parameters')
+        where = 'ins.ins.parameters.isotopes'
+        found += isotope_problems(simulation['isotopes'], inputs['structure'], phonons, where)
     return found
 
 

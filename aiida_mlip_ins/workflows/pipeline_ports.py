@@ -94,14 +94,16 @@ def define_inputs(spec: ProcessSpec) -> None:
         PwPhononsWorkChain,
         'pw_phonons',
         namespace_options=dict(optional),
-        exclude=('structure',),
+        exclude=('structure', 'isotopes'),
     )
     spec.expose_inputs(
         MacePressureScanWorkChain,
         'mace_pressure_scan',
         exclude=('structure', 'pressures', 'model'),
     )
-    spec.expose_inputs(MacePhononsWorkChain, 'mace_phonons', exclude=('structure', 'model'))
+    spec.expose_inputs(
+        MacePhononsWorkChain, 'mace_phonons', exclude=('structure', 'model', 'isotopes')
+    )
     spec.expose_inputs(InsWorkChain, 'ins', exclude=('force_constants', 'pressure'))
     spec.expose_inputs(
         CureWorkChain,

@@ -10,6 +10,7 @@ from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, WorkChain
 
 from aiida_mlip_ins.calculations.functions.spectra import broaden_spectrum, group_intensities
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.science.broadening import IDEAL
 from aiida_mlip_ins.science.ins import KEYS
 from aiida_mlip_ins.workflows.composition import cause_of
 from aiida_mlip_ins.workflows.ins_inputs import validate_group_by, validate_resolution
@@ -140,4 +141,7 @@ class SpectrumWorkChain(WorkChain):
         numbers: dict[str, Any] = outputs.results.get_dict()
         for remark in numbers.get('remarks', []):
             self.report(remark)
+        own, seen = self.ctx.spectrum.instrument, self.inputs.resolution['instrument']
+        if seen not in (own, IDEAL):
+            self.report(f'WARNING: the intensities are those of {own}, the widths those of {seen}')
         return numbers

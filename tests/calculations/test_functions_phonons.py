@@ -31,6 +31,21 @@ def displacements(parameters):
     return generate_displacements(spring_structure(), orm.List([3, 3, 2]), parameters)
 
 
+def test_modes_have_the_masses_of_the_nuclides(parameters):
+    light = analyse_modes(dft_force_constants('0.0'), parameters)
+    heavy = analyse_modes(dft_force_constants('0.0'), parameters, orm.Dict({'H': 'D'}))
+    masses = [found['modes'].get_array('masses') for found in (light, heavy)]
+    assert masses[1][:3].tolist() == masses[0][:3].tolist()
+    assert masses[1][3:] == pytest.approx([2.0141018] * 2)
+    stretches = [found['modes'].get_array('frequencies')[-2:] for found in (light, heavy)]
+    # Two atoms on a spring: the root of the reduced masses, as oxygen hardly feels the rest.
+    reduced = [m * 15.9994 / (m + 15.9994) for m in (1.00794, 2.0141018)]
+    assert stretches[0] / stretches[1] == pytest.approx(np.sqrt(reduced[1] / reduced[0]), rel=0.01)
+    exact = [found['modes'].get_array('exact_frequencies').max() for found in (light, heavy)]
+    assert exact[0] / exact[1] == pytest.approx(stretches[0][1] / stretches[1][1], rel=1e-3)
+    assert heavy['summary']['max_residual_force_ev_per_angstrom'] is None
+
+
 def test_symmetry_leaves_five_displacements_of_brucite(displacements, parameters):
     assert isinstance(displacements, PreProcessData)
     frames = displaced_frames(displacements, parameters)

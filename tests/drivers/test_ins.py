@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ins_settings import SETTINGS as INS_SETTINGS
-from springs import brucite_dft, phonopy_arrays, spring_arrays
+from springs import brucite_cell, brucite_dft, phonopy_arrays, spring_arrays, spring_crystal
 
 from aiida_mlip_ins.science.instruments import INSTRUMENTS, limits_of, path_of
 
@@ -183,6 +183,54 @@ def test_the_choice_of_the_supercell_does_not_matter(driver):
     other, again = driver(arrays, mesh=[2, 2, 2], max_order=4)
     assert other['max_frequency_per_cm'] == pytest.approx(results['max_frequency_per_cm'])
     assert again['intensity'] == pytest.approx(found['intensity'], rel=1e-8)
+
+
+def by_atom(results: dict, found: dict, order: int) -> np.ndarray:
+    """Return the intensities (n_banks, n_atoms, n_bins) of an order."""
+    rows = [row['order'] == order for row in results['rows']]
+    count = len({row['atom'] for row in results['rows']})
+    return found['intensity'][rows].reshape(-1, count, found['intensity'].shape[1])
+
+
+def test_a_crystal_of_bound_atoms_is_the_same_in_any_supercell_that_holds_its_springs(driver):
+    _, found = driver(spring_arrays(), max_order=5)
+    _, other = driver(spring_crystal(brucite_cell(), [4, 3, 3]), max_order=5)
+    scale = found['intensity'].max(axis=1, keepdims=True)
+    # Frequencies that differ in the twelfth digit may be on both sides of the border of a bin.
+    moved = np.abs(found['intensity'] - other['intensity']).sum(axis=1) / scale[:, 0]
+    assert moved.max() < 1e-3
+
+
+def test_the_order_of_the_atoms_only_moves_their_rows(driver):
+    order = [3, 0, 4, 2, 1]
+    first = driver(spring_arrays(), max_order=3, overtones='harmonic')
+    second = driver(
+        spring_crystal(brucite_cell()[order], [3, 3, 2]), max_order=3, overtones='harmonic'
+    )
+    for quanta in (1, 2, 3):
+        expected = by_atom(*first, quanta)[:, order]
+        moved = np.abs(by_atom(*second, quanta) - expected).sum(axis=-1)
+        assert (moved < 1e-3 * expected.max(axis=-1)).all()
+
+
+def test_one_quantum_is_the_same_in_a_doubled_cell_on_the_same_q_points(driver):
+    """Two quanta are not quite, as their pairs are those at one q-point of the cell."""
+    atoms = brucite_cell()
+    first = driver(
+        spring_crystal(atoms, [4, 3, 2]), mesh=[4, 3, 2], max_order=2, overtones='harmonic'
+    )
+    second = driver(
+        spring_crystal(atoms * (2, 1, 1), [2, 3, 2]),
+        mesh=[2, 3, 2],
+        max_order=2,
+        overtones='harmonic',
+    )
+    found = [by_atom(*made, 1) for made in (first, second)]
+    for half in (found[1][:, :5], found[1][:, 5:]):
+        moved = np.abs(half - found[0]).sum(axis=-1)
+        assert (moved < 1e-3 * found[0].max(axis=-1)).all()
+    sums = [by_atom(*made, 2).sum(axis=-1) for made in (first, second)]
+    assert sums[1][:, :5] == pytest.approx(sums[0], rel=0.02)
 
 
 def test_direct_geometry_gives_a_map_and_cuts_and_the_mean_over_its_angles(driver):

@@ -77,9 +77,10 @@ def test_a_width_far_below_a_bin_changes_nothing():
         (ResolutionSettings('TFXA', 'polynomial', {}), "'coefficients' must be a list"),
         (ResolutionSettings('TFXA', 'polynomial', {'coefficients': ['x']}), 'finite numbers'),
         (ResolutionSettings('TOSKA', 'AbINS', {}), "did you mean 'TOSCA'"),
-        (ResolutionSettings('TFXA', 'book', {}), 'instrument TOSCA with the model AbINS'),
-        (ResolutionSettings('TFXA', 'AbINS', {}), 'TFXA with the model AbINS: resins 0.1.0'),
-        (ResolutionSettings('TOSCA1', 'book', {}), 'instrument TOSCA with the model AbINS'),
+        (ResolutionSettings('TFXA', 'AbINS', {}), "TFXA has no model 'AbINS' (valid: book"),
+        (ResolutionSettings('TOSCA1', 'boek', {}), "did you mean 'book'"),
+        (ResolutionSettings('TOSCA1', 'book', {'e_init': 3.0}), "unknown key 'e_init'"),
+        (ResolutionSettings('TOSCA2', 'book', {}), "unknown 'TOSCA2'"),
         (ResolutionSettings('TOSCA', 'abins', {}), "has no model 'abins' (valid: AbINS"),
         (ResolutionSettings('TOSCA', 'AbINS', {'e_init': 3.0}), "unknown key 'e_init'"),
         # resins 0.1.0 has the model but cannot evaluate it.
@@ -89,6 +90,14 @@ def test_a_width_far_below_a_bin_changes_nothing():
 )
 def test_what_resins_cannot_do_is_said_before(settings, message):
     assert message in '\n'.join(broadening.resolution_problems(settings, 'resolution'))
+
+
+@pytest.mark.parametrize(('name', 'expected'), [('TFXA', 12.4), ('TOSCA1', 9.03)])
+def test_the_ancestors_of_tosca_have_a_width(name, expected):
+    settings = ResolutionSettings(name, 'book', {})
+    assert broadening.resolution_problems(settings, 'resolution') == []
+    assert broadening.sigma(settings, np.array([1000.0])) == pytest.approx([expected], rel=2e-3)
+    assert 'Vibrational Spectroscopy with Neutrons' in broadening.citation(settings)[0]
 
 
 def test_polynomials_where_resins_has_none():
@@ -106,12 +115,15 @@ def test_polynomials_where_resins_has_none():
         broadening.sigma(falling, energy)
 
 
-@pytest.mark.parametrize('name', ['MAPS', 'MARI', 'MERLIN', 'ARCS', 'SEQUOIA', 'PANTHER'])
+@pytest.mark.parametrize(
+    'name', ['MAPS', 'MARI', 'MERLIN', 'LET', 'ARCS', 'SEQUOIA', 'CNCS', 'PANTHER']
+)
 def test_direct_geometry_has_a_width_below_its_incident_energy(name):
     model = 'AbINS' if name == 'PANTHER' else 'PyChop_fit'
-    settings = ResolutionSettings(name, model, {'e_init': 100.0})
+    incident = 20.0 if name in ('LET', 'CNCS') else 100.0
+    settings = ResolutionSettings(name, model, {'e_init': incident})
     assert broadening.resolution_problems(settings, 'resolution') == []
-    widths = broadening.sigma(settings, np.linspace(0.0, 700.0, 15))
+    widths = broadening.sigma(settings, np.linspace(0.0, 7.0 * incident, 15))
     assert (widths > 0).all()
 
 

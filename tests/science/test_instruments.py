@@ -72,7 +72,7 @@ def test_constant_q_is_seen_between_the_smallest_and_the_largest_angle():
 
 def test_every_instrument_says_where_its_figures_are_from_and_resins_knows_it():
     known = Instrument.available_instruments()
-    # resins 0.1.0 lists TOSCA-1 in its file of TOSCA but does not give it by name.
+    # resins 0.1.0 has TOSCA-1 as a version of TOSCA.
     assert set(INSTRUMENTS) - {'TOSCA1'} <= set(known)
     for instrument in INSTRUMENTS.values():
         assert len(instrument.source) > 20

@@ -117,6 +117,15 @@ def started(imaginary: bool = True, **cure: Any) -> tuple[Any, Submissions]:
     return process, submissions
 
 
+def test_modes_have_the_nuclides_of_the_spectrum() -> None:
+    made = builder(overrides={'ins': {'parameters': {'isotopes': {'Ni': '62Ni'}}}})
+    process = instantiate(made)
+    submissions = Submissions(process)
+    process.setup()
+    process.run_phonons()
+    assert submissions.calls[0][1]['isotopes'].get_dict() == {'Ni': '62Ni'}
+
+
 @pytest.mark.parametrize('protocol', PROTOCOLS)
 def test_every_protocol_is_accepted(protocol: str) -> None:
     process = instantiate(builder(protocol=protocol))

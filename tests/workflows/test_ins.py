@@ -37,6 +37,39 @@ def test_every_protocol_makes_inputs_that_are_accepted(engine, protocol):
     assert process.inputs.ins.parameters['temperature'] == 10.0
 
 
+@pytest.mark.parametrize(
+    ('instrument', 'resolution'),
+    [
+        ('TFXA', {'model': 'book'}),
+        ('TOSCA1', {'model': 'book'}),
+        ('VISION', {'model': 'OCLIMAX'}),
+        ('Lagrange', {'model': 'AbINS', 'arguments': {'monochromator': 'Cu(331)'}}),
+    ],
+)
+def test_every_indirect_instrument_has_intensities_and_widths(engine, instrument, resolution):
+    builder = InsWorkChain.get_builder_from_protocol(
+        engine, dft_force_constants('0.0'), overrides={
+            'parameters': {'instrument': instrument},
+            'resolution': {'instrument': instrument, **resolution},
+        },
+    )  # fmt: skip
+    process = with_spectrum(builder, instrument)
+    assert process.results() is None
+    assert process.outputs['spectrum'].instrument == instrument
+    assert min(process.outputs['spectrum'].resolution['sigma_per_cm']) > 0.3
+    assert 'the widths those of' not in warnings_of(process)
+
+
+def test_intensities_of_one_instrument_with_the_widths_of_another_are_said(engine):
+    builder = InsWorkChain.get_builder_from_protocol(
+        engine, dft_force_constants('0.0'), overrides={'parameters': {'instrument': 'VISION'}}
+    )
+    process = with_spectrum(builder, 'VISION')
+    assert process.results() is None
+    expected = 'the intensities are those of VISION, the widths those of TOSCA'
+    assert expected in warnings_of(process)
+
+
 def test_the_mesh_is_that_of_the_structure_for_all_pressures(engine):
     meshes = [
         InsWorkChain.get_builder_from_protocol(engine, structure=s).ins.parameters['mesh']
@@ -95,25 +128,37 @@ def test_wrong_inputs_are_refused_at_the_ports(engine):
         builder.resolution = orm.Dict({'instrument': 'NONE', 'model': 'x', 'arguments': {}})
 
 
-@pytest.fixture
-def intensities(aiida_profile):
+def flat(instrument):
+    """Return intensities that are the same everywhere."""
     rows = ins.describe_rows(['Mg', 'H'], [1, 2], ['forward', 'backward'])
     return InsSpectrumData.from_arrays(
-        np.arange(0.0, 101.0), np.ones((8, 100)), rows, 'intensities', 10.0, 'TOSCA', 1.5
+        np.arange(0.0, 101.0), np.ones((8, 100)), rows, 'intensities', 10.0, instrument, 1.5
     )
 
 
-def test_steps_from_intensities_to_spectrum(engine, intensities):
-    builder = InsWorkChain.get_builder_from_protocol(engine, dft_force_constants('0.0'))
+def with_spectrum(builder, instrument):
+    """Return the process when it has its spectrum."""
     process = instantiate(builder)
     results = orm.Dict({'n_qpoints': 1, 'min_frequency_per_cm': 3.0})
     process.setup()
-    process.ctx.ins = finished(InsCalculation, {'intensities': intensities, 'results': results})
+    outputs = {'intensities': flat(instrument), 'results': results}
+    process.ctx.ins = finished(InsCalculation, outputs)
     assert process.inspect_ins() is None
     process.group()
     assert process.broaden() is None
     process.compare()
     process.refine()
+    return process
+
+
+def warnings_of(process) -> str:
+    logs = orm.Log.collection.get_logs_for(process.node)
+    return '\n'.join(entry.message for entry in logs if 'WARNING' in entry.message)
+
+
+def test_steps_from_intensities_to_spectrum(engine):
+    builder = InsWorkChain.get_builder_from_protocol(engine, dft_force_constants('0.0'))
+    process = with_spectrum(builder, 'TOSCA')
     assert not process.should_run()
     assert process.results() is None
     assert not {'mesh_change', 'parameters'} & set(process.outputs)
@@ -144,19 +189,17 @@ def refined(process, made) -> list[tuple[list[int], float]]:
 
 
 @pytest.mark.parametrize(('tolerance', 'status'), [(0.12, None), (0.05, 410)])
-def test_the_mesh_is_doubled_until_the_spectrum_stays_as_it_is(
-    engine, intensities, tolerance, status
-):
+def test_the_mesh_is_doubled_until_the_spectrum_stays_as_it_is(engine, tolerance, status):
     given = {'convergence': {'tolerance': tolerance, 'max_doublings': 2, 'max_halvings': 1}}
     builder = InsWorkChain.get_builder_from_protocol(
         engine, dft_force_constants('0.0'), overrides=given
     )
     first = builder.ins.parameters['mesh']
-    heights = {1: 1.0, 2: 1.5, 4: 1.7}
+    heights, line = {1: 1.0, 2: 1.5, 4: 1.7}, flat('TOSCA')
 
     def made(mesh, width):
         height = heights[mesh[0] // first[0]]
-        return intensities.derive('intensities', height * intensities.intensity)
+        return line.derive('intensities', height * line.intensity)
 
     process = instantiate(builder)
     tried = refined(process, made)

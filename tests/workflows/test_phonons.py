@@ -186,6 +186,42 @@ def test_steps_from_forces_to_modes(mace):
     }  # fmt: skip
 
 
+def test_modes_may_have_the_masses_of_other_nuclides(mace):
+    highest = []
+    for isotopes in ({}, {'H': 'D'}):
+        mace.isotopes = orm.Dict(isotopes)
+        process = instantiate(mace)
+        process.setup()
+        process.ctx.labelling = labelled(process)
+        assert process.run_force_constants() is None
+        highest.append(process.outputs['modes'].get_array('frequencies').max())
+    assert highest[0] / highest[1] == pytest.approx(1.37, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ('isotopes', 'message'),
+    [
+        ({'H': 'H2'}, "isotopes.H: 'H2' is no nuclide"),
+        ({'H': '7H'}, 'isotopes.H: no mass of 7H is known'),
+        ({'C': '13C'}, 'isotopes.C: no such element'),
+        ({'1': 'D'}, 'isotopes.1: D, but atom 1 is O'),
+    ],
+)
+def test_nuclides_that_the_crystal_cannot_have_are_refused(mace, isotopes, message):
+    mace.isotopes = orm.Dict(isotopes)
+    with pytest.raises(ValueError, match='isotopes') as error:
+        instantiate(mace)
+    assert message in str(error.value)
+
+
+def test_atoms_have_no_numbers_in_a_primitive_cell_that_is_looked_for(mace):
+    mace.isotopes = orm.Dict({'3': 'D'})
+    instantiate(mace)
+    mace.parameters = orm.Dict({**PARAMETERS, 'primitive_cell': 'auto'})
+    with pytest.raises(ValueError, match='numbered anew in the primitive cell'):
+        instantiate(mace)
+
+
 def test_imaginary_modes_are_no_failure_but_are_said(mace):
     def unstable(dataset):
         frames = dataset.get_frames()

@@ -145,6 +145,30 @@ def test_only_the_unstable_crystal_is_cured(made):
     assert f'1.5 GPa: cured; force constants and spectrum are of the crystal <{crystal.pk}>' in said
 
 
+def test_modes_have_the_nuclides_of_the_spectrum(made):
+    builder = made(**CURE, ins={'parameters': {'isotopes': {'H': 'D'}}})
+    process, submissions = at_the_phonons(builder)
+    process.ctx.model = builder.model
+    process.run_mace_phonons()
+    process.run_ins()
+    (first, one), (second, two), (_, three) = submissions.calls
+    assert first is second is MacePhononsWorkChain
+    for inputs in (one, two):
+        assert inputs['isotopes'].get_dict() == {'H': 'D'}
+    assert three['ins']['parameters']['isotopes'] == {'H': 'D'}
+    plain, submissions = at_the_phonons(made())
+    plain.ctx.model = builder.model
+    plain.run_mace_phonons()
+    assert 'isotopes' not in submissions.calls[0][1]
+
+
+def test_nuclides_that_the_crystal_cannot_have_are_refused_at_the_door(made):
+    with pytest.raises(ValueError, match=r'ins\.ins\.parameters\.isotopes\.C: no such element'):
+        made(ins={'parameters': {'isotopes': {'C': '13C'}}})
+    with pytest.raises(ValueError, match='no mass of 7H is known'):
+        made(ins={'parameters': {'isotopes': {'H': '7H'}}})
+
+
 def test_what_is_not_cured_is_said_and_the_rest_goes_on(made):
     process, submissions = at_the_phonons(made(**CURE))
     process.run_cure()

@@ -11,6 +11,7 @@ from aiida_phonopy.data import ForceConstantsData, PreProcessData
 from ase import Atoms
 
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.science import isotopes as nuclides
 from aiida_mlip_ins.science import phonons, zone
 from aiida_mlip_ins.science.settings import build
 
@@ -135,14 +136,21 @@ def forces_problems(expected: list[Atoms], labelled: list[Atoms]) -> list[str]:
 
 
 @calcfunction
-def analyse_modes(force_constants: ForceConstantsData, parameters: orm.Dict) -> dict[str, orm.Data]:
+def analyse_modes(
+    force_constants: ForceConstantsData,
+    parameters: orm.Dict,
+    isotopes: orm.Dict | None = None,
+) -> dict[str, orm.Data]:
     """Return modes at Gamma, frequencies on a mesh and at the points the supercell has exactly.
 
+    :param isotopes: nuclides of elements or of indices of atoms, as in ``{'H': '2H'}``.
     :return: ``modes``; ``summary``: what they say about stability.
     """
     settings = build(phonons.PhononSettings, parameters.get_dict(), 'parameters')
     phonon = phonopy_of(force_constants)
     primitive = phonon.primitive
+    if isotopes is not None:
+        phonon.masses = nuclides.masses(isotopes.get_dict(), primitive.symbols, primitive.masses)
     frequencies, vectors = phonons.gamma_modes(phonon)
     acoustic = phonons.acoustic_modes(vectors, primitive.masses)
     points, weights = phonons.mesh_points(settings.mesh, settings.gamma_centred)
