@@ -30,6 +30,7 @@ CURVES = {
     'force_mae': 'validation force MAE (meV/Å)',
     'energy_mae': 'validation energy MAE (meV/atom)',
     'stress_mae': 'validation stress MAE (GPa)',
+    'frequency_mae': 'frequencies of displaced frames, MAE (1/cm)',
 }
 
 
@@ -216,7 +217,7 @@ def all_figures(run: Run, history: History, title: str) -> Iterator[tuple[str, F
         yield 'parity', figures_model.parity(parities(run.dataset, predictions))
     learning = run.outputs.get('training.learning_curve')
     if learning is not None:
-        arrays = dict(learning.get_iterarrays())
+        arrays = {n: a for n, a in learning.get_iterarrays() if np.isfinite(a).any()}
         yield 'learning_curve', figures_model.learning_curve(arrays, CURVES)
     if rounds(run):
         yield 'rounds', figures_model.rounds(rounds(run))

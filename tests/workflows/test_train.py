@@ -166,6 +166,25 @@ def test_nan_is_met_once_with_lower_rates() -> None:
     assert second['action'] == 'end'
 
 
+def test_stresses_that_diverged_are_met_once_with_more_weight() -> None:
+    """From the beginning: what was learned without them is no place to go on from."""
+    process, submissions = started(stress_weight_factor=orm.Float(20.0))
+    before = process.inputs.train.parameters.get_dict()
+    assert end_job(process, 320, 0, 5) is None
+    assert 'restart' in submissions.calls[-1][1]
+    assert end_job(process, 422, 5, 481) is None
+    after = settings_of(submissions)
+    assert 'restart' not in submissions.calls[-1][1]
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {'stress_weight', 'stage_two_stress_weight'}
+    assert after['stress_weight'] == pytest.approx(20 * before['stress_weight'])
+    found = end_job(process, 422, 0, 481)
+    assert found.status == 422
+    assert 'More weight on them did not help' in found.message
+    with pytest.raises(ValueError, match='above 1, got 0.5'):
+        started(stress_weight_factor=orm.Float(0.5))
+
+
 @pytest.mark.parametrize('status', [414, 110])
 def test_out_of_memory_halves_the_batch_down_to_one(status: int) -> None:
     process, submissions = started()
@@ -182,7 +201,8 @@ def test_out_of_memory_halves_the_batch_down_to_one(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ('status', 'expected'), [(420, 420), (421, 421), (411, 413), (412, 413), (312, 413)]
+    ('status', 'expected'),
+    [(420, 420), (421, 421), (411, 413), (412, 413), (416, 413), (312, 413)],
 )
 def test_what_another_job_cannot_cure_is_an_end(status: int, expected: int) -> None:
     """Even where it is the last job allowed; what there is stays in the outputs."""
