@@ -17,7 +17,11 @@ from aiida.engine import ProcessState, run_get_node
 from mace_nodes import toy_dataset, toy_model
 from pw_mocks import Submissions, code, finished, instantiate
 
+from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
+from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.workflows.mace_inputs import evaluate_inputs_from_protocol
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS, load_protocol
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
@@ -98,6 +102,19 @@ def test_everything_wrong_is_said_at_once() -> None:
     made = builder()
     with pytest.raises(ValueError, match='between 0 and 1, got 2'):
         made.learning_rate_factor = 2.0
+
+
+def test_a_replay_that_would_be_dropped_is_refused() -> None:
+    frames = toy_dataset().get_frames()
+    for frame in frames:
+        frame.info['split'] = 'valid'
+    foundation = toy_model()
+    with pytest.raises(ValueError, match='nothing would be replayed') as error:
+        instantiate(builder(foundation=foundation, replay=DatasetData.from_frames(frames)))
+    assert "with the loss 'universal' alone" in str(error.value)
+    universal = {'parameters': {'loss': 'universal'}}
+    made = builder(foundation=foundation, replay=toy_dataset(), overrides=universal)
+    assert 'replay' in instantiate(made).inputs.train
 
 
 def test_what_goes_well_is_one_job_with_the_inputs_as_they_are() -> None:
@@ -303,3 +320,45 @@ def test_nan_for_real(engine_code: orm.InstalledCode) -> None:
     assert first['changed']['learning_rate'] == [1e200, pytest.approx(0.03)]
     assert second['exit_status'] == 0
     assert outputs['model'].elements == ['Al', 'Ni']
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+def test_replay_for_real(engine_code: orm.InstalledCode) -> None:
+    """Shifted energies are learned by one head; the other still says what the foundation said."""
+    foundation = toy_model()
+    frames = toy_dataset().get_frames()
+    for frame in frames:
+        frame.info['REF_energy'] += 2.0
+    evaluate = evaluate_inputs_from_protocol('fast')['parameters'].get_dict()
+
+    def labels(model: MaceModelData, head: str | None) -> list[Any]:
+        outputs, node = run_get_node(
+            MaceEvaluateCalculation, code=engine_code, model=model, frames=toy_dataset(),
+            parameters=orm.Dict({**evaluate, 'head': head}),
+        )  # fmt: skip
+        assert node.is_finished_ok, node.exit_message
+        return outputs['dataset'].get_frames()
+
+    old = labels(foundation, None)
+    parameters = {
+        **TINY, 'max_epochs': 12, 'loss': 'universal', 'learning_rate': 1e-4, 'seed': 3,
+    }  # fmt: skip
+    made = MaceTrainWorkChain.get_builder_from_protocol(
+        engine_code, DatasetData.from_frames(frames, 'EMT, shifted'), foundation,
+        replay=DatasetData.from_frames(old, 'foundation'), protocol='fast',
+        overrides={'parameters': parameters},
+    )  # fmt: skip
+    outputs, node = run_get_node(made)
+    assert 'model' in outputs, node.exit_message
+    model = outputs['model']
+    assert set(model.heads) == {'pt_head', 'Default'}
+
+    def off(head: str | None, truth: list[Any]) -> float:
+        found = labels(model, head)
+        pairs = zip(found, truth, strict=True)
+        return max(abs(one.info['REF_energy'] - two.info['REF_energy']) for one, two in pairs)
+
+    # The energies of the two heads are 2 eV apart.
+    assert off('pt_head', old) < 0.3
+    assert off(None, frames) < 0.3
