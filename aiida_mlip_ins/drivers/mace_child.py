@@ -5,8 +5,8 @@
 mace alone keeps the averaged weights of its best epoch and no more: what comes after such a restart
 is another training. Here the whole state is kept at the beginning of an epoch, in ``states``, so
 that a training that was stopped gives the model that it would have given without the stop. Which
-epoch is the best, and when there has not been a better one for too long, is decided here too. Nothing
-of mace's arithmetic is changed.
+epoch is the best, and when there has not been a better one for too long, is decided here too.
+Nothing of mace's arithmetic is changed.
 """
 
 from __future__ import annotations

@@ -248,9 +248,7 @@ def write_files(
     return files
 
 
-def check_training(
-    job: Job, training: mace_trainer.Training, output: str
-) -> dict[str, str] | None:
+def check_training(job: Job, training: mace_trainer.Training, output: str) -> dict[str, str] | None:
     """Return what went wrong in the training although mace ended well.
 
     :param output: what it printed.

@@ -80,7 +80,8 @@ def _worse(errors: Mapping[str, Any], before: Mapping[str, Any]) -> Failure | No
     split = 'test' if 'test' in errors else 'valid'
     after, first = errors[split], before[split]
     worse = [
-        f'the {name} error is {after[key]:.3g} {unit}, but the foundation model has {first[key]:.3g}'
+        f'the {name} error is {after[key]:.3g} {unit}, '
+        f'but the foundation model has {first[key]:.3g}'
         for name, unit in QUANTITIES.items()
         if (key := f'{name}_mae') in after and key in first and not after[key] < first[key]
     ]

@@ -31,10 +31,11 @@ class ActiveLearningRoundWorkChain(RoundWithMotion):
     """Train a committee on what is labelled, and label the frames that it disagrees on most.
 
     The first member relaxes the crystal; candidates are made around its cells, and steps of its
-    relaxations are candidates too, as are, with ``md``, frames of its motion. All members label all candidates; with ``mace_phonons`` all
-    compute the modes of each relaxed cell. Nothing is labelled where `count` is 0, or where the
-    targets are reached without. A pressure at which the crystal cannot be relaxed, or not to a
-    volume that labelled frames have, is no failure: candidates are made around the given cell.
+    relaxations are candidates too, as are, with ``md``, frames of its motion. All members label all
+    candidates; with ``mace_phonons`` all compute the modes of each relaxed cell. Nothing is
+    labelled where `count` is 0, or where the targets are reached without. A pressure at which the
+    crystal cannot be relaxed, or not to a volume that labelled frames have, is no failure:
+    candidates are made around the given cell.
     """
 
     @classmethod

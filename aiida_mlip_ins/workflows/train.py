@@ -38,8 +38,8 @@ class MaceTrainWorkChain(BaseRestartWorkChain):
     one that goes on from the beginning of the epoch it was in: the model is the same as without the
     stop. A loss that became NaN is met once with a lower learning rate, from the best checkpoint if
     there is a good one, lack of memory with half the batch, stresses that diverged once with more
-    weight on them. A model that is no better than none, or than its foundation model, is an end; its
-    outputs are kept, and the exit code says so.
+    weight on them. A model that is no better than none, or than its foundation model, is an end;
+    its outputs are kept, and the exit code says so.
     """
 
     _process_class = MaceTrainCalculation

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase import Atoms
-from springs import Springs, brucite_cell, displaced_phonopy, modes_from, spring_arrays
+from springs import Springs, brucite_cell, displaced_phonopy, spring_forces
 
-from aiida_mlip_ins.science import sampling
+from aiida_mlip_ins.science import phonons, sampling
 from aiida_mlip_ins.science.curvature import (
     at_rest,
     curvature_errors,
@@ -35,9 +35,11 @@ def test_a_set_has_the_frequencies_of_its_force_constants() -> None:
     assert len(cell.frequencies) == 12
     (large,) = displaced_sets(labelled(brucite_cell(), np.diag([3, 3, 2]).tolist()))
     assert len(large.frequencies) == 3 * 90 - 3
-    optical = np.sort(modes_from(spring_arrays()).frequencies)[3:]
-    for frequency in optical:
-        assert np.abs(large.frequencies - frequency).min() < 1e-3
+    phonon = displaced_phonopy(brucite_cell(), [3, 3, 2])
+    phonons.produce_force_constants(phonon, spring_forces(phonon), None, symmetrise=False)
+    for frequency in phonons.gamma_modes(phonon)[0][3:]:
+        # Frames are read from a file, with eight digits.
+        assert np.abs(large.frequencies - frequency).min() < 2e-3
 
 
 def test_what_stiffer_forces_are_off_by() -> None:

@@ -71,7 +71,8 @@ def test_displaced_frames_may_choose_the_epoch() -> None:
     assert {(f.info['source'], f.info['split']) for f in frames} == {
         ('displaced', 'valid'), ('path', 'train'),
     }  # fmt: skip
-    problems = sampling.sampling_problems({'displaced': {**section, 'split': 'vlaid'}, 'path': path})
+    wrong = {'displaced': {**section, 'split': 'vlaid'}, 'path': path}
+    problems = sampling.sampling_problems(wrong)
     assert problems == ["sampling.displaced.split: 'vlaid' (did you mean 'valid'?)"]
     problems = sampling.sampling_problems({'path': {**path, 'split': 'valid'}})
     assert "unknown key 'split'" in problems[0]

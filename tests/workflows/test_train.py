@@ -198,7 +198,7 @@ def test_stresses_that_diverged_are_met_once_with_more_weight() -> None:
     found = end_job(process, 422, 0, 481)
     assert found.status == 422
     assert 'More weight on them did not help' in found.message
-    with pytest.raises(ValueError, match='above 1, got 0.5'):
+    with pytest.raises(ValueError, match=r'above 1, got 0\.5'):
         started(stress_weight_factor=orm.Float(0.5))
 
 

@@ -197,7 +197,7 @@ def sampling_problems(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
         optional = OPTIONAL | ({'matrices'} if section in OF_THE_CELL else set())
         if options.get('split', 'train') not in SPLITS:
             problems.append(
-                f"sampling.{section}.split: {options['split']!r}{nearest(options['split'], SPLITS)}"
+                f'sampling.{section}.split: {options["split"]!r}{nearest(options["split"], SPLITS)}'
             )
         missing = sorted(allowed - optional - set(options))
         problems += [f"sampling.{section}: '{key}' is missing" for key in missing]
