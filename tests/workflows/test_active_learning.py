@@ -89,7 +89,7 @@ def test_phonons_can_be_left_out() -> None:
 
 
 def test_molecular_dynamics_can_be_asked_for() -> None:
-    matrix = [[2, 0, 0], [0, 1, 0], [0, 0, 1]]
+    matrix = [[3, 0, 0], [0, 1, 0], [0, 0, 1]]
     changes = overrides(md_temperatures=[300.0], md={'supercell_matrix': matrix})
     process = instantiate(builder((0.0, 8.0), overrides=changes))
     assert process.inputs.md.temperatures.get_list() == [300.0]

@@ -184,7 +184,7 @@ def test_steps_of_the_relaxation_are_candidates() -> None:
 
 def moved(verdict: str = 'unstable', lost_at: int = 3) -> dict[str, orm.Data]:
     """Return what molecular dynamics leaves: five frames 0.1 ps apart, of which atoms overlap."""
-    crystal = toy_structure().get_ase().repeat((2, 1, 1))
+    crystal = toy_structure().get_ase().repeat((3, 1, 1))
     positions = np.array([crystal.positions + 0.02 * step for step in range(5)])
     positions[:, 0, 0] += 0.05 * np.arange(5)
     positions[lost_at:, 0] = positions[lost_at:, 1]
@@ -201,7 +201,7 @@ def moved(verdict: str = 'unstable', lost_at: int = 3) -> dict[str, orm.Data]:
 
 def test_frames_of_motion_are_candidates_as_long_as_the_crystal_holds() -> None:
     process, submissions = begun(
-        (8.0, 12.0), md_temperatures=[8.0], md={'supercell_matrix': [2, 1, 1]},
+        (8.0, 12.0), md_temperatures=[8.0], md={'supercell_matrix': [3, 1, 1]},
         settings={**SETTINGS, 'motion_apart': 0.1},
     )  # fmt: skip
     process.run_committee()
@@ -223,7 +223,7 @@ def test_frames_of_motion_are_candidates_as_long_as_the_crystal_holds() -> None:
     frames = [f for f in process.ctx.candidates.get_frames() if f.info['source'] == 'md']
     assert [frame.info['time_ps'] for frame in frames] == pytest.approx([0.1, 0.2])
     assert {str(frame.info['matrix']) for frame in frames} == {str(frames[0].info['matrix'])}
-    assert {len({frame.info['trajectory'] for frame in frames}), len(frames[0])} == {1, 4}
+    assert {len({frame.info['trajectory'] for frame in frames}), len(frames[0])} == {1, 6}
     do_tasks(process)
     process.choose()
     label_frames(process)

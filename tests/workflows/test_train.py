@@ -188,14 +188,14 @@ def test_stresses_that_diverged_are_met_once_with_more_weight() -> None:
     process, submissions = started(stress_weight_factor=orm.Float(20.0))
     before = process.inputs.train.parameters.get_dict()
     assert end_job(process, 320, 0, 5) is None
-    assert 'restart' in submissions.calls[-1][1]
     assert end_job(process, 422, 5, 481) is None
+    assert 'restart' in submissions.calls[-1][1]
+    found = end_job(process, 422, 0, 481)
     after = settings_of(submissions)
     assert 'restart' not in submissions.calls[-1][1]
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {'stress_weight', 'stage_two_stress_weight'}
     assert after['stress_weight'] == pytest.approx(20 * before['stress_weight'])
-    found = end_job(process, 422, 0, 481)
     assert found.status == 422
     assert 'More weight on them did not help' in found.message
     with pytest.raises(ValueError, match=r'above 1, got 0\.5'):
