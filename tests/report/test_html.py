@@ -75,7 +75,7 @@ def test_page_has_the_errors_over_the_zone_and_what_was_trained_on(folder):
 
 def test_page_has_the_equation_of_state_and_the_displaced_cells(folder):
     page = (folder / 'report.html').read_text()
-    assert 'volume +0.49 %, bulk modulus −9.6 %' in page
+    assert 'volume +0.49 %, bulk modulus \u22129.6 %' in page
     table = page[page.index('<h3>Displaced cells</h3>') :].partition('</table>')[0]
     assert '<td class="n">6.5</td><td class="n">17.0</td><td class="n">0.210</td>' in table
 
