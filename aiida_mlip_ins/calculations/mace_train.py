@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import orm
@@ -48,7 +49,8 @@ class MaceTrainCalculation(EngineCalculation):
         spec.output('model', valid_type=MaceModelData, required=False, help='The trained model.')
         spec.output('learning_curve', valid_type=orm.ArrayData, required=False,
                     help='One value per validation: epoch, stage, force_mae (meV/angstrom), '
-                    'energy_mae (meV/atom), stress_mae (GPa), loss, loss_train.')  # fmt: skip
+                    'energy_mae (meV/atom), stress_mae (GPa), frequency_mae (1/cm), loss, '
+                    'loss_train.')  # fmt: skip
         spec.output('errors', valid_type=orm.Dict, required=False,
                     help='Per split, and per source in it: MAE and RMSE of force (meV/angstrom), '
                     'energy (meV/atom), stress (GPa).')  # fmt: skip
@@ -60,8 +62,10 @@ class MaceTrainCalculation(EngineCalculation):
             (411, 'NO_FORCES_SEEN', 'The model was trained on energies alone'),
             (412, 'REPLAY_IGNORED', 'The frames to replay were not used'),
             (413, 'TRAINING_FAILED', 'mace_run_train did not come to its end'),
+            (416, 'HEAD_UNSEEN', 'The model has a head without data'),
             (420, 'NO_IMPROVEMENT', 'The model is no better than before its training'),
             (421, 'WORSE_THAN_FOUNDATION', 'The foundation model is better'),
+            (422, 'STRESS_DIVERGED', 'The stresses of the model are useless'),
         ):
             spec.exit_code(status, f'ERROR_{name}', message=f'{message}: {{message}}')
         for status, name, message in (
@@ -121,6 +125,19 @@ def validate_training(inputs: Any, _: Any) -> str | None:
             "parameters.reference_energies: 'foundation' needs the input 'foundation'; "
             "use 'least_squares' or 'isolated_atoms'"
         )
-    if 'replay' in inputs and values['loss'] != 'universal':
-        found.append("parameters.loss: mace replays with the loss 'universal' alone")
+    if 'replay' in inputs:
+        found += replay_problems(inputs['replay'], inputs.get('foundation'), values)
     return '\n'.join(found) or None
+
+
+def replay_problems(
+    replay: DatasetData, foundation: MaceModelData | None, values: Mapping[str, Any]
+) -> list[str]:
+    """Return why frames cannot be replayed: mace would then train without them, and not say so."""
+    found = [] if foundation is None else model_problems(foundation, replay.elements, 'replay')
+    if values['loss'] != 'universal':
+        found.append("parameters.loss: mace replays with the loss 'universal' alone")
+    # Frames without a split are trained on.
+    if sum(replay.splits.values()) == replay.n_frames and not replay.splits.get('train'):
+        found.append("replay: no frame has the split 'train', so nothing would be replayed")
+    return found

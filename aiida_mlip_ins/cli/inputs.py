@@ -12,6 +12,7 @@ from aiida.common.exceptions import MultipleObjectsError, NotExistent
 from ase.io import read
 
 from aiida_mlip_ins.calculations.functions.measured import read_measured_spectrum
+from aiida_mlip_ins.calculations.mace_fetch import is_public_name
 from aiida_mlip_ins.cli.nodes import find_node
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.measured import MeasuredSpectrumData
@@ -85,7 +86,13 @@ class Inputs:
             return None
 
     def model(self, text: str | None) -> MaceModelData | None:
-        """Return a model node; a file has to be inspected by an engine job first."""
+        """Return a model node; files and public names are for an engine job to make one of."""
+        if text is not None and is_public_name(text):
+            self.problems.append(
+                f'model: {text} is a public name; `aiida-mlip-ins launch fetch-model {text}` makes '
+                'a node of it, whose PK is to be given here'
+            )
+            return None
         if text is not None and Path(text).is_file():
             self.problems.append(
                 f'model: {text} is a file; `aiida-mlip-ins launch inspect-model {text}` makes a '

@@ -13,9 +13,14 @@ from aiida_mlip_ins.cli.spectra import BACKGROUND, WINDOWS
 
 STRUCTURE = click.argument('structure', metavar='STRUCTURE')
 MODEL = click.option('--model', metavar='NODE', help=f'Potential ({options.NODE}).')
+DATASET = click.option(
+    '--dataset', metavar='DATASET',
+    help='Labelled frames to start from (a node or an extended XYZ file).',
+)  # fmt: skip
 METHOD = click.option(
     '--method', metavar='TEXT', help='For a file: how its labels were computed, kept with them.'
 )
+FOUNDATION = click.option('--foundation', metavar='NODE', help='Model that trainings start from.')
 
 
 @click.group('launch')
@@ -59,11 +64,8 @@ DFT = (options.PW_CODE, options.PSEUDO_FAMILY)
 
 @link(
     STRUCTURE, options.PRESSURES, *DFT, options.ENGINE_CODE,
-    click.option('--dataset', metavar='DATASET',
-                 help='Labelled frames (a node or an extended XYZ file): start at the training.'),
-    METHOD,
+    DATASET, METHOD, FOUNDATION,
     click.option('--model', metavar='NODE', help='Potential: start at the pressure scan.'),
-    click.option('--foundation', metavar='NODE', help='Model that the training starts from.'),
     click.option('--measured', type=options.SpectrumAt(), multiple=True,
                  help='Measured spectrum at one of the pressures, to be compared with.'),
     WINDOWS,
@@ -97,29 +99,30 @@ def pw_pressure_scan(inputs: Any, **given: Any) -> Any:
 
 
 @link(
-    click.argument('dataset', metavar='DATASET'), METHOD,
-    click.option('--foundation', metavar='NODE', help='Model to start from.'),
+    click.argument('dataset', metavar='DATASET'), METHOD, FOUNDATION,
+    click.option('--replay', metavar='NODE',
+                 help='Frames with labels of the foundation model that it is not to forget; needs '
+                      'the loss `universal`.'),
     options.ENGINE_CODE, *NUMBERS,
 )  # fmt: skip
 def train(inputs: Any, **given: Any) -> Any:
     """Train a potential on DATASET (a node, or an extended XYZ file with REF_... labels)."""
-    from aiida_mlip_ins.cli import links
+    from aiida_mlip_ins.cli import links_models
 
-    return links.train(inputs, **given)
+    return links_models.train(inputs, **given)
 
 
 @link(
-    click.argument('dataset', metavar='DATASET'), METHOD,
-    click.option('--foundation', metavar='NODE', help='Model to start from.'),
+    click.argument('dataset', metavar='DATASET'), METHOD, FOUNDATION,
     click.option('--size', type=int, help='Number of potentials.'),
     click.option('--max-concurrent', type=int, help='Trainings side by side.'),
     options.ENGINE_CODE, *NUMBERS,
 )  # fmt: skip
 def committee(inputs: Any, **given: Any) -> Any:
     """Train a committee of potentials on DATASET, and calibrate its spread."""
-    from aiida_mlip_ins.cli import links
+    from aiida_mlip_ins.cli import links_models
 
-    return links.committee(inputs, **given)
+    return links_models.committee(inputs, **given)
 
 
 @link(
@@ -141,10 +144,7 @@ def bands(inputs: Any, **given: Any) -> Any:
 
 @link(
     STRUCTURE, options.PRESSURES, *DFT, options.ENGINE_CODE,
-    click.option('--dataset', metavar='DATASET',
-                 help='Labelled frames to start from (a node or an extended XYZ file).'),
-    METHOD,
-    click.option('--foundation', metavar='NODE', help='Model that each training starts from.'),
+    DATASET, METHOD, FOUNDATION,
     click.option('--go-on', metavar='PROCESS',
                  help='Active learning that has ended, whose frames and rounds to go on from.'),
     click.option('--stop-after-round', type=int, help='Number of the last round, from 0.'),
@@ -169,17 +169,28 @@ def active_learning(inputs: Any, **given: Any) -> Any:
 )  # fmt: skip
 def evaluate(inputs: Any, **given: Any) -> Any:
     """Label FRAMES (a node or a file that ASE reads) with a potential."""
-    from aiida_mlip_ins.cli import links
+    from aiida_mlip_ins.cli import links_models
 
-    return links.evaluate(inputs, **given)
+    return links_models.evaluate(inputs, **given)
 
 
 @link(click.argument('file', metavar='FILE', type=options.EXISTING_FILE), options.ENGINE_CODE)
 def inspect_model(inputs: Any, **given: Any) -> Any:
     """Make a node of the model in FILE, opened by an engine job and nowhere else."""
-    from aiida_mlip_ins.cli import links
+    from aiida_mlip_ins.cli import links_models
 
-    return links.inspect_model(inputs, **given)
+    return links_models.inspect_model(inputs, **given)
+
+
+@link(click.argument('name', metavar='NAME'), options.ENGINE_CODE)
+def fetch_model(inputs: Any, **given: Any) -> Any:
+    """Download a foundation model where the engines are, and make a node of it.
+
+    NAME is a family and a name as mace has them, such as mace_mp:medium-mpa-0 or mace_off:small.
+    """
+    from aiida_mlip_ins.cli import links_models
+
+    return links_models.fetch_model(inputs, **given)
 
 
 @link(

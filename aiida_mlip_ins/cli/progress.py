@@ -20,6 +20,7 @@ from aiida_mlip_ins.drivers.common import PROGRESS
 ENDED = ('finished', 'excepted', 'killed')
 WORDS = {
     'force_mae_mev_per_angstrom': ('force MAE', 'meV/angstrom'),
+    'frequency_mae_per_cm': ('frequency MAE', '1/cm'),
     'pressure_gpa': ('at', 'GPa'),
     'temperature_k': ('at', 'K'),
 }

@@ -4,12 +4,14 @@
 
 mace alone keeps the averaged weights of its best epoch and no more: what comes after such a restart
 is another training. Here the whole state is kept at the beginning of an epoch, in ``states``, so
-that a training that was stopped gives the model that it would have given without the stop. Nothing
-of mace's arithmetic is changed.
+that a training that was stopped gives the model that it would have given without the stop. Which
+epoch is the best, and when there has not been a better one for too long, is decided here too.
+Nothing of mace's arithmetic is changed.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import math
@@ -26,6 +28,10 @@ STATES = 'states'
 PLAN = 'resume.json'
 """What to go on from: ``file`` (a state, or a checkpoint of mace), ``epoch`` (the one to begin
 with), ``learning_rate_factor``. Without this file a training begins at the beginning."""
+WATCH = 'watch.json'
+"""How epochs are judged, see :class:`Watch`. Without this file the lowest loss is the best."""
+STALLED = 'No better epoch in'
+"""How a line begins that says why a stage has ended."""
 RESTART = '--restart_latest'
 INTERVAL = 1.0
 """Seconds between two states: epochs may be shorter than it takes to write one."""
@@ -36,43 +42,95 @@ def state_name(epoch: int) -> str:
     return f'epoch-{epoch:08d}.pt'
 
 
-class Keeper:
-    """Keeps and restores what a training consists of."""
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """How epochs are judged, as the driver asks for it."""
 
-    def __init__(self, parts: Mapping[str, Any]) -> None:
+    patience: int | None = None
+    """Epochs without a better one after which a stage ends."""
+    displaced: str | None = None
+    """File of frames whose force constants are known, see ``science.curvature``."""
+    choose: bool = False
+    """Whether the frequencies of these choose the best epoch beside the loss."""
+    head: str = 'Default'
+    """Head of the model that is judged."""
+    batch_size: int = 1
+    """Displaced frames that go through the model at once."""
+
+
+class Stalled(Exception):
+    """There has not been a better epoch for too long."""
+
+
+class Keeper:
+    """Judges epochs, and keeps and restores what a training consists of."""
+
+    def __init__(self, parts: Mapping[str, Any], watch: Watch) -> None:
         """Take the arguments of mace's function ``train``."""
         self.parts = parts
+        self.watch = watch
         self.first = int(parts['start_epoch'])
+        self.epoch = self.first
         self.loss = math.inf
+        self.frequency_error: float | None = None
         self.best: dict[int, float] = {}
+        self.stale = 0
+        self._curvature = curvature(watch, parts['device'])
         self._log = parts['logger'].log
         self._save = parts['checkpoint_handler'].save
         self._written = time.monotonic()
 
     def log(self, entry: dict[str, Any]) -> None:
-        """Write an entry of mace's log, and remember the loss of the newest validation."""
-        if entry['mode'] == 'eval' and entry['epoch'] is not None:
-            self.loss = float(entry['loss'])
+        """Write an entry of mace's log, and remember the errors of the newest validation.
+
+        mace validates, and so logs, with the averaged weights, which are those it would keep.
+        """
+        if entry['mode'] == 'eval':
+            if self._curvature and entry.get('head', self.watch.head) == self.watch.head:
+                self.frequency_error = self._curvature(self.parts['model'])
+                entry['mae_frequency'] = self.frequency_error
+            if entry['epoch'] is not None:
+                self.loss = float(entry['loss'])
         self._log(entry)
+
+    def score(self) -> float:
+        """Return what the best epoch has least of: the loss, or what frequencies say beside it.
+
+        The loss goes as the square of errors, so its root and an error of frequencies count alike.
+        """
+        if not self.watch.choose or self.frequency_error is None:
+            return self.loss
+        return self.frequency_error * math.sqrt(self.loss)
 
     def save(self, state: Any, epochs: int, keep_last: bool = False) -> None:
         """Keep mace's checkpoint of an epoch if it is the best of its stage.
 
-        mace takes any epoch for better after a NaN, and the first one after a restart.
+        Called after each validation. mace itself takes any epoch for better after a NaN, and the
+        first one after a restart. The best one of the first stage is kept in the second.
         """
         swa = self.parts['swa']
         stage = 2 if swa is not None and epochs >= swa.start else 1
-        better = self.loss < self.best.get(stage, math.inf)
-        if not better and not (self.parts['save_all_checkpoints'] and math.isfinite(self.loss)):
+        score = self.score()
+        better = score < self.best.get(stage, math.inf)
+        self.stale = 0 if better else self.stale + self.parts['eval_interval']
+        every = self.parts['save_all_checkpoints']
+        if not better and not (every and math.isfinite(self.loss)):
             return
+        first = stage not in self.best
         if better:
-            self.best[stage] = self.loss
-        self._save(state=state, epochs=epochs, keep_last=keep_last)
+            self.best[stage] = score
+        self._save(state=state, epochs=epochs, keep_last=every or first)
 
     def begin(self, epoch: int) -> None:
-        """Write the state before an epoch, if it is one to go on from."""
+        """Write the state before an epoch, if it is one to go on from.
+
+        :raises Stalled: if there is no need of this epoch.
+        """
         import torch
 
+        self.epoch = epoch
+        if self.watch.patience is not None and self.stale >= self.watch.patience:
+            raise Stalled
         plateau = self.parts['lr_scheduler'].scheduler == 'ReduceLROnPlateau'
         if epoch == self.first or time.monotonic() - self._written < INTERVAL:
             return
@@ -104,6 +162,7 @@ class Keeper:
             'random': torch.get_rng_state(),
             'loss': self.loss,
             'best': self.best,
+            'stale': self.stale,
             'newest': newest and Path(newest).name,
         }
 
@@ -128,7 +187,7 @@ class Keeper:
                 vars(parts['swa'].scheduler).update(saved['swa'])
             parts['train_loader'].generator.set_state(saved['order'].cpu())
             torch.set_rng_state(saved['random'].cpu())
-            self.loss, self.best = saved['loss'], saved['best']
+            self.loss, self.best, self.stale = saved['loss'], saved['best'], saved.get('stale', 0)
             io = parts['checkpoint_handler'].io
             io.old_path = saved['newest'] and os.path.join(io.directory, saved['newest'])
         elif parts['ema'] is not None:
@@ -142,11 +201,14 @@ def train(original: Callable[..., None], **parts: Any) -> None:
     """Train as mace does, keeping the state; takes the place of ``mace.tools.train``."""
     # mace.tools has a function of the name of this module.
     module = importlib.import_module(original.__module__)
-    keeper = Keeper(parts)
+    watch = json.loads(Path(WATCH).read_text()) if Path(WATCH).is_file() else {}
+    keeper = Keeper(dict(parts), Watch(**watch))
     if Path(PLAN).is_file():
         parts['start_epoch'] = keeper.resume(json.loads(Path(PLAN).read_text()))
     parts['logger'].log = keeper.log
     parts['checkpoint_handler'].save = keeper.save
+    # So that it is asked after each validation, and not after those alone with the lowest loss.
+    parts['save_all_checkpoints'] = True
     one_epoch = module.train_one_epoch
 
     def train_one_epoch(**given: Any) -> None:
@@ -154,7 +216,47 @@ def train(original: Callable[..., None], **parts: Any) -> None:
         one_epoch(**given)
 
     module.train_one_epoch = train_one_epoch
-    original(**parts)
+    try:
+        original(**parts)
+    except Stalled:
+        print(f'{STALLED} {keeper.stale} epochs; {keeper.epoch} are done', flush=True)
+        swa = parts['swa']
+        if swa is None or keeper.epoch >= swa.start:
+            return
+        # As if the first stage had come to its end: its learning rate is that of the second.
+        swa.scheduler.step()
+        keeper.first, keeper.stale = swa.start, 0
+        try:
+            original(**{**parts, 'start_epoch': swa.start})
+        except Stalled:
+            print(f'{STALLED} {keeper.stale} epochs; this was the second stage', flush=True)
+
+
+def curvature(watch: Watch, device: Any) -> Callable[[Any], float] | None:
+    """Return what gives a model's error of frequencies (1/cm), ``None`` if nothing is known."""
+    if watch.displaced is None:
+        return None
+    import torch
+
+    from aiida_mlip_ins.drivers import mace_model
+    from aiida_mlip_ins.science.curvature import curvature_errors, displaced_sets, frequency_mae
+    from aiida_mlip_ins.science.dataset import read_frames
+
+    frames = read_frames(watch.displaced)
+    sets = displaced_sets(frames)
+
+    def error(model: torch.nn.Module) -> float:
+        trained = [(each, each.requires_grad) for each in model.parameters()]
+        # Going through the frames draws a random number, which the training is not to miss.
+        with torch.random.fork_rng(devices=[]):
+            labels = mace_model.evaluate(
+                model, frames, watch.batch_size, str(device), watch.head, compute_stress=False
+            )
+        for each, flag in trained:
+            each.requires_grad_(flag)
+        return frequency_mae(curvature_errors(sets, [label.forces for label in labels]))
+
+    return error
 
 
 def end_with(parent: int) -> None:

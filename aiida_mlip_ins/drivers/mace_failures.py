@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aiida_mlip_ins.drivers.mace_restart import HEAD
-from aiida_mlip_ins.science.training_report import first_not_finite, validations
+from aiida_mlip_ins.science.training_report import first_not_finite
 
 OUTPUT = 'trainer.out'
 OUT_OF_MEMORY = re.compile(
@@ -72,7 +71,7 @@ def log_failures(
             f'mace_run_train stopped with exit status {status} before it was done: {last}',
             f'The whole output is in {OUTPUT}.',
         )
-    checked = validations(entries, HEAD)
+    checked = [entry for entry in entries if entry['mode'] == 'eval']
     if 'No forces found with key' in output or not all('mae_f' in entry for entry in checked):
         yield (
             'NO_FORCES_SEEN',

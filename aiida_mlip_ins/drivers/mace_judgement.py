@@ -1,26 +1,63 @@
-"""How good a trained model is: evaluated on all splits, and held against what there was before."""
+"""How good a trained model is: which epoch is the best, and is it better than what there was."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 from typing import Any
 
 from ase import Atoms
 
-from aiida_mlip_ins.drivers import mace_trainer
-from aiida_mlip_ins.drivers.common import Job
+from aiida_mlip_ins.drivers import mace_child, mace_trainer
+from aiida_mlip_ins.drivers.common import DriverError, Job
 from aiida_mlip_ins.science import dataset
+from aiida_mlip_ins.science.curvature import curvature_errors, displaced_sets
+from aiida_mlip_ins.science.eos import compare_curves
 from aiida_mlip_ins.science.training import TrainSettings
 from aiida_mlip_ins.science.training_report import error_table, validations
+from aiida_mlip_ins.science.training_verdict import (
+    error_of_validation,
+    heads_unseen,
+    training_failure,
+)
 
 MODEL = 'model.model'
 PREDICTIONS = 'predictions.xyz'
+DISPLACED = 'displaced.xyz'
 HELD_OUT = ('valid', 'test')
+COLD = ('path', 'volume')
+"""Sources of frames that are cells with atoms at rest, or nearly so."""
 
 
 def of(frame: Atoms) -> str:
     """Return the split of a frame."""
     return str(frame.info.get('split', 'train'))
+
+
+def watch(job: Job, settings: TrainSettings, frames: list[Atoms]) -> None:
+    """Tell the trainer how to judge its epochs.
+
+    :raises DriverError: ``BAD_INPUT`` if it is to choose by frequencies that nothing tells.
+    """
+    held_out = [frame for frame in frames if of(frame) == 'valid']
+    known = [held_out[index] for one in displaced_sets(held_out) for index in one.members]
+    if settings.choose_by == 'frequencies' and not known:
+        raise DriverError(
+            'BAD_INPUT',
+            "choose_by is 'frequencies', but the split 'valid' has no whole set of displacements",
+            "Sample the section 'displaced' with `split: valid`, or choose by 'loss'.",
+        )
+    told = mace_child.Watch(
+        patience=settings.patience,
+        displaced=DISPLACED if known else None,
+        choose=settings.choose_by != 'loss',
+        head=mace_trainer.HEAD,
+        batch_size=settings.valid_batch_size,
+    )
+    if known:
+        (job.folder / DISPLACED).write_bytes(dataset.write_frames(known))
+    (job.folder / mace_child.WATCH).write_text(json.dumps(dataclasses.asdict(told)))
 
 
 def judge(
@@ -32,7 +69,8 @@ def judge(
 ) -> dict[str, Any]:
     """Evaluate the final model, and the one it started from, on our own account.
 
-    :return: ``model`` (its description), ``errors`` per split and source, ``failure``.
+    :return: ``model`` (its description), ``errors`` per split and source, ``curvature`` and
+        ``energy_volume``, ``failure``.
     """
     with job.timed('import'):
         from aiida_mlip_ins.drivers import mace_model
@@ -60,12 +98,16 @@ def judge(
         chosen = [frames[i] for i in held_out]
         found = mace_model.evaluate(start, chosen, settings.valid_batch_size, settings.device)
         before = table(chosen, found)
+    initial = error_of_validation(validations(training.entries(), mace_trainer.HEAD)[0])
+    unseen = heads_unseen(description['heads'], training.entries())
     return {
         'model': description,
         'stage': 2 if path.stem.endswith('_stagetwo') else 1,
         'errors': errors,
         'foundation_errors': before,
-        'failure': no_better(training, errors, before),
+        'curvature': curvature_table(frames, labels),
+        'energy_volume': energy_volume(frames, labels),
+        'failure': unseen or training_failure(initial, errors, before),
     }
 
 
@@ -83,26 +125,34 @@ def table(frames: list[Atoms], labels: list[Any]) -> dict[str, Any]:
     return error_table([of(f) for f in frames], sources, reference, [x.as_dict() for x in labels])
 
 
-def no_better(
-    training: mace_trainer.Training, errors: dict[str, Any], before: dict[str, Any] | None
-) -> dict[str, str] | None:
-    """Return a failure if the model is no better than before its training."""
-    initial = validations(training.entries(), mace_trainer.HEAD)[0]['mae_f'] * 1e3
-    final = errors['valid']['force_mae']
-    if not final < initial:
-        return {
-            'kind': 'NO_IMPROVEMENT',
-            'message': f'the force error on the validation frames is {final:.1f} meV/angstrom, '
-            f'but was {initial:.1f} before the training',
-            'hint': 'Look at the learning curve; the learning rate may be too high.',
-        }
-    split = 'test' if 'test' in errors else 'valid'
-    if before is not None and not errors[split]['force_mae'] < before[split]['force_mae']:
-        return {
-            'kind': 'WORSE_THAN_FOUNDATION',
-            'message': f'on the held-out frames ({split}) the force error is '
-            f'{errors[split]["force_mae"]:.1f} meV/angstrom, but the foundation model has '
-            f'{before[split]["force_mae"]:.1f}',
-            'hint': 'Fine-tune for longer, with a lower learning rate, or on more frames.',
-        }
-    return None
+def curvature_table(frames: list[Atoms], labels: list[Any]) -> list[dict[str, Any]]:
+    """Return the errors of each whole set of displaced frames, with ``split`` and ``index``.
+
+    See ``science.curvature.curvature_errors``; ``index`` is that of the first frame of the set.
+    """
+    found = []
+    for split in sorted(set(map(of, frames))):
+        places = [index for index, frame in enumerate(frames) if of(frame) == split]
+        sets = displaced_sets([frames[index] for index in places])
+        rows = curvature_errors(sets, [labels[index].forces for index in places])
+        for one, row in zip(sets, rows, strict=True):
+            index = int(frames[places[one.members[0]]].info['index'])
+            found.append({'split': split, 'index': index, **row})
+    return found
+
+
+def energy_volume(frames: list[Atoms], labels: list[Any]) -> dict[str, Any] | None:
+    """Return the cold curves of labels and model, see ``science.eos.compare_curves``.
+
+    They are of the frames that are cells along the pressure, of which there have to be enough.
+    """
+    cells = [
+        (frame, label)
+        for frame, label in zip(frames, labels, strict=True)
+        if frame.info.get('source') in COLD and dataset.ENERGY in frame.info
+    ]
+    return compare_curves(
+        [frame.get_volume() / len(frame) for frame, _ in cells],
+        [frame.info[dataset.ENERGY] / len(frame) for frame, _ in cells],
+        [label.energy / len(frame) for frame, label in cells],
+    )

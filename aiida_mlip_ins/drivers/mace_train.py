@@ -16,9 +16,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
 
-from aiida_mlip_ins.drivers import mace_failures, mace_trainer
+from aiida_mlip_ins.drivers import mace_child, mace_failures, mace_trainer
 from aiida_mlip_ins.drivers.common import DriverError, Job, main
-from aiida_mlip_ins.drivers.mace_judgement import judge, of
+from aiida_mlip_ins.drivers.mace_judgement import judge, of, watch
 from aiida_mlip_ins.drivers.mace_restart import take_over
 from aiida_mlip_ins.science import dataset
 from aiida_mlip_ins.science.settings import build
@@ -49,6 +49,7 @@ def run(job: Job) -> dict[str, Any]:
     with job.timed('prepare'):
         energies, start = prepare(job, settings, frames, isolated)
     files = write_files(job, settings, frames, energies['values'])
+    watch(job, settings, frames)
     beginning = take_over(job, settings)
     with job.timed('train'):
         words = mace_trainer.command(settings, files, extra)
@@ -65,7 +66,9 @@ def run(job: Job) -> dict[str, Any]:
         'interrupted': training.interrupted,
         'first_epoch': beginning.epoch,
     }
-    results['failure'] = check_training(job, training)
+    output = (job.folder / mace_failures.OUTPUT).read_text(errors='replace')
+    results['stalled'] = mace_child.STALLED in output
+    results['failure'] = check_training(job, training, output)
     if results['failure'] is None:
         try:
             with job.timed('evaluate'):
@@ -245,9 +248,11 @@ def write_files(
     return files
 
 
-def check_training(job: Job, training: mace_trainer.Training) -> dict[str, str] | None:
-    """Return what went wrong in the training although mace ended well."""
-    output = (job.folder / mace_failures.OUTPUT).read_text(errors='replace')
+def check_training(job: Job, training: mace_trainer.Training, output: str) -> dict[str, str] | None:
+    """Return what went wrong in the training although mace ended well.
+
+    :param output: what it printed.
+    """
     status = int(training.process.returncode)
     found = mace_failures.log_failures(
         output, training.entries(), status, 'replay' in job.inputs, training.oom_killed()

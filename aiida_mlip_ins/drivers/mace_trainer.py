@@ -225,6 +225,7 @@ class Training:
                 for key, name, factor in (
                     ('force_mae_mev_per_angstrom', 'mae_f', 1e3),
                     ('energy_mae_mev_per_atom', 'mae_e_per_atom', 1e3),
+                    ('frequency_mae_per_cm', 'mae_frequency', 1.0),
                     ('loss', 'loss', 1.0),
                 )
                 if name in entry

@@ -30,6 +30,7 @@ CURVES = {
     'force_mae': 'validation force MAE (meV/Å)',
     'energy_mae': 'validation energy MAE (meV/atom)',
     'stress_mae': 'validation stress MAE (GPa)',
+    'frequency_mae': 'frequencies of displaced frames, MAE (1/cm)',
 }
 
 
@@ -216,8 +217,10 @@ def all_figures(run: Run, history: History, title: str) -> Iterator[tuple[str, F
         yield 'parity', figures_model.parity(parities(run.dataset, predictions))
     learning = run.outputs.get('training.learning_curve')
     if learning is not None:
-        arrays = dict(learning.get_iterarrays())
+        arrays = {n: a for n, a in learning.get_iterarrays() if np.isfinite(a).any()}
         yield 'learning_curve', figures_model.learning_curve(arrays, CURVES)
+    if cold_curve(run):
+        yield 'cold_curve', figures_model.cold_curve(cold_curve(run))
     if rounds(run):
         yield 'rounds', figures_model.rounds(rounds(run))
     yield 'time', figures_model.time_spent(bars(history), history.time_split())
@@ -248,6 +251,11 @@ def rounds(run: Run) -> list[dict[str, Any]]:
     """Return the rows of an active learning, none for other runs."""
     rows: list[dict[str, Any]] = run.content('rounds').get('rounds', [])
     return rows
+
+
+def cold_curve(run: Run) -> dict[str, Any]:
+    """Return energies over volumes, of DFT and of the potential, empty if there are none."""
+    return run.content('training.results').get('energy_volume') or {}
 
 
 def error_rows(run: Run) -> list[dict[str, Any]]:

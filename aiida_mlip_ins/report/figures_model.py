@@ -25,6 +25,8 @@ from aiida_mlip_ins.report.style import (
     VERMILLION,
     canvas,
 )
+from aiida_mlip_ins.science.eos import birch_murnaghan_energy
+from aiida_mlip_ins.science.units import GPA_PER_EV_PER_ANGSTROM3
 
 PARTS = {
     'DFT': VERMILLION,
@@ -106,6 +108,33 @@ def learning_curve(arrays: Mapping[str, np.ndarray], curves: Mapping[str, str]) 
             axis.set_yscale('log')
             axis.set(xlabel='epoch', ylabel=label)
             axis.grid(which='both', axis='y', lw=0.3, alpha=0.5)
+    return figure
+
+
+def cold_curve(curve: Mapping[str, Any]) -> Figure:
+    """Return the energies of cells against their volumes, of DFT and of the potential.
+
+    :param curve: of ``science.eos.compare_curves``; each method counts from its own lowest energy.
+    """
+    with canvas(3.8, 2.9) as (figure, (axis,)):
+        x = np.array(curve['volumes'])
+        along = np.linspace(x[0], x[-1], 100)
+        for name, label, colour, marker in (
+            ('reference', 'DFT', VERMILLION, 'o'), ('model', 'MACE', BLUE, 'x'),
+        ):  # fmt: skip
+            energies = np.array(curve[name])
+            fit = curve.get(f'{name}_fit')
+            if fit is not None:
+                values = birch_murnaghan_energy(
+                    along, fit['energy_ev'], fit['volume_angstrom3'],
+                    fit['bulk_modulus_gpa'] / GPA_PER_EV_PER_ANGSTROM3,
+                    fit['bulk_modulus_derivative'],
+                )  # fmt: skip
+                axis.plot(along, 1e3 * (values - energies.min()), color=colour, lw=0.9)
+                label += f', B = {fit["bulk_modulus_gpa"]:.1f} GPa'
+            axis.plot(x, 1e3 * (energies - energies.min()), marker, color=colour, label=label)
+        axis.set(xlabel='volume (\u00c5$^3$/atom)', ylabel='energy (meV/atom)')
+        axis.legend()
     return figure
 
 

@@ -92,6 +92,8 @@ def render(
         cures=content_modes.cures(run),
         over_the_zone=content_modes.over_the_zone(run),
         errors=content.error_rows(run),
+        cold_curve=content.cold_curve(run),
+        curvature=run.content('training.results').get('curvature', []),
         rounds=content.rounds(run),
         rounds_ended=run.content('rounds').get('ended'),
         dataset_checks=content_dataset.dataset_checks(run),

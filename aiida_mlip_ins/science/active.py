@@ -70,6 +70,12 @@ class ActiveSettings:
         above=0.0,
         optional=True,
     )
+    motion_apart: float | None = setting(
+        'Time between frames of molecular dynamics that are candidates; none if not given.',
+        'ps',
+        above=0.0,
+        optional=True,
+    )
     target_force_error: float | None = setting(
         'Force error (rms, mean over the members) on the new frames before they are trained on.',
         'meV/angstrom',
@@ -277,7 +283,8 @@ def verdict(row: Mapping[str, Any], settings: ActiveSettings) -> tuple[bool, lis
     """Return whether all targets are reached, and a sentence on each of them.
 
     :param row: numbers of a round; those that are missing or ``None`` are not known, which reaches
-        nothing. No targets are never reached.
+        nothing. No targets are never reached. A crystal that molecular dynamics (``motion``) finds
+        not ``stable`` has reached none.
     """
     targets = asked(settings)
     sentences = []
@@ -288,6 +295,10 @@ def verdict(row: Mapping[str, Any], settings: ActiveSettings) -> tuple[bool, lis
         reached = reached and value is not None and value <= limit
         number = 'not known' if value is None else f'{value:.3g} {unit}'
         sentences.append(f'{words} {number}, at most {limit:g} {unit} asked')
+    motion = row.get('motion')
+    if motion is not None:
+        reached = reached and motion == 'stable'
+        sentences.append(f'{motion} in molecular dynamics')
     return reached, sentences
 
 

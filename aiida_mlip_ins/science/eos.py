@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeWarning, curve_fit
@@ -89,6 +91,41 @@ def fit_energies(volumes: np.ndarray, energies: np.ndarray) -> dict[str, float]:
     result['residual_ev'] = float(np.sqrt(np.mean(residual**2)))
     result['n_points'] = len(volumes)
     return result
+
+
+def compare_curves(
+    volumes: Sequence[float], reference: Sequence[float], model: Sequence[float]
+) -> dict[str, Any] | None:
+    """Return the energy-volume curves of labels and of a potential, and the errors of the latter.
+
+    :param volumes: (n,) of cells, angstrom^3 per atom.
+    :param reference: (n,) energies in eV per atom; ``model`` likewise.
+    :return: ``volumes``, ``reference`` and ``model`` in the order of the volumes, and for each of
+        the two its ``..._fit`` (see :func:`fit_energies`; or ``problem``); of the model
+        ``volume_error_percent``, ``bulk_modulus_error_percent`` and ``rms_mev_per_atom``, of the
+        energies but for a common shift. ``None`` for fewer than four volumes.
+    """
+    if len(np.unique(np.round(volumes, 6))) < MINIMUM_POINTS:
+        return None
+    order = np.argsort(volumes, kind='stable')
+    x, y, z = (np.asarray(values, dtype=float)[order] for values in (volumes, reference, model))
+    found: dict[str, Any] = {
+        'volumes': x.tolist(), 'reference': y.tolist(), 'model': z.tolist(),
+        'rms_mev_per_atom': 1e3 * float(np.std(z - y)),
+    }  # fmt: skip
+    try:
+        fits = [fit_energies(x, energies) for energies in (y, z)]
+    except ValueError as error:
+        return found | {'problem': str(error)}
+    true, own = fits
+    return found | {
+        'reference_fit': true,
+        'model_fit': own,
+        **{
+            f'{name}_error_percent': 100 * (own[key] / true[key] - 1)
+            for name, key in (('volume', 'volume_angstrom3'), ('bulk_modulus', 'bulk_modulus_gpa'))
+        },
+    }
 
 
 def _checked(volumes: np.ndarray, values: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -128,6 +128,19 @@ class TrainSettings:
         minimum=1.0,
         optional=True,
     )
+    choose_by: str | None = setting(
+        'What the best epoch has least of: the loss on the validation frames, or its root times '
+        'the error of the frequencies that whole sets of displaced frames among them give; the '
+        'latter, if there are such sets, if not given.',
+        choices=('loss', 'frequencies'),
+        optional=True,
+    )
+    patience: int | None = setting(
+        'Epochs without a better one after which a stage ends; never if not given.',
+        'epochs',
+        minimum=1,
+        optional=True,
+    )
     stage_two_start: int | None = setting(
         'Epoch at which the second stage starts.', minimum=1, optional=True
     )
@@ -199,7 +212,7 @@ RESERVED_ARGUMENTS: dict[str, str] = {
     'pt_train_file': "give the input 'replay'",
     'multiheads_finetuning': "give the input 'replay'",
     'force_mh_ft_lr': "the setting 'learning_rate' is always used",
-    'patience': 'mace never stops a single process because of it; lower max_epochs instead',
+    'patience': "mace never stops a single process because of it; use the setting 'patience'",
     'num_workers': 'set by the number of cores of the job',
     **dict.fromkeys(SET_BY_THE_JOB, 'set by the job itself'),
 }  # fmt: skip

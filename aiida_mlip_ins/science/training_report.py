@@ -20,13 +20,14 @@ CURVES: dict[str, tuple[str, float]] = {
     'force_mae': ('mae_f', 1e3),
     'energy_mae': ('mae_e_per_atom', 1e3),
     'stress_mae': ('mae_stress', GPA_PER_EV_PER_ANGSTROM3),
+    'frequency_mae': ('mae_frequency', 1.0),
     'loss': ('loss', 1.0),
 }
 """Array of the learning curve -> (mace's name, factor to our unit)."""
 
 CURVE_UNITS: dict[str, str] = {
     'epoch': '', 'force_mae': 'meV/angstrom', 'energy_mae': 'meV/atom', 'stress_mae': 'GPa',
-    'loss': '', 'loss_train': '', 'stage': '',
+    'frequency_mae': '1/cm', 'loss': '', 'loss_train': '', 'stage': '',
 }  # fmt: skip
 """Units of the arrays of :func:`learning_curve`."""
 
@@ -70,7 +71,8 @@ def learning_curve(
 
     ``epoch`` counts finished epochs, so the validation before any training is at 0. ``loss_train``
     is the mean loss over the steps since the validation before, NaN at 0. ``stage`` is 1 or 2; the
-    losses of the two are not comparable. ``stress_mae`` is NaN where there are no stresses.
+    losses of the two are not comparable. ``stress_mae`` is NaN where there are no stresses, and
+    ``frequency_mae`` where no validation frames are whole sets of displacements.
 
     :raises ValueError: if there is no validation in the log.
     """

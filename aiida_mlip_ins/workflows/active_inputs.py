@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.engine import ProcessBuilder
 
 from aiida_mlip_ins.calculations.functions.frames import composed
+from aiida_mlip_ins.calculations.functions.md import multiples_of
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import structure_problems, to_atoms
@@ -25,6 +26,7 @@ from aiida_mlip_ins.workflows.frame_inputs import frame_contact_problems, kpoint
 from aiida_mlip_ins.workflows.mace_inputs import evaluate_inputs_from_protocol
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.md_inputs import count_problem
+from aiida_mlip_ins.workflows.md_stability import MdStabilityWorkChain
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline_checks import node_problems, section_problems
 from aiida_mlip_ins.workflows.pressures import pressure_key
@@ -32,8 +34,11 @@ from aiida_mlip_ins.workflows.protocols import load_protocol, merge
 from aiida_mlip_ins.workflows.pw_inputs import pseudo_problems
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
-LINKS = ('reference', 'committee', 'mace_pressure_scan', 'mace_phonons', 'evaluate')
+LINKS = ('reference', 'committee', 'mace_pressure_scan', 'mace_phonons', 'md', 'evaluate')
 """Links whose own protocols can be overridden, each under its name."""
+
+CONNECTED = ('dataset', 'frames', 'structure', 'structures', 'pressures', 'model')
+"""Inputs of links that a round puts in."""
 
 
 def get_builder(
@@ -62,7 +67,7 @@ def get_builder(
     :param protocol: ``fast``, ``balanced`` or ``stringent``, for every link.
     :param overrides: values on top of those of ``protocols/active_learning.yaml``, and under the
         name of a link (``reference``, ``committee``, ``mace_pressure_scan``, ``mace_phonons``,
-        ``evaluate``) those on top of that link's protocol.
+        ``md``, ``evaluate``) those on top of that link's protocol.
     :param pw_options: ``metadata.options`` of every pw.x job.
     :param engine_options: ``metadata.options`` of every engine job.
     :param foundation: model that every member of every round starts from.
@@ -73,7 +78,7 @@ def get_builder(
     :raises ValueError: listing everything that is wrong with the arguments, of all links.
     """
     given = dict(overrides or {})
-    links = {name: given.pop(name, {}) for name in LINKS}
+    links = {name: dict(given.pop(name, {})) for name in LINKS}
     numbers = load_protocol('active_learning', protocol, given)
     found = structure_problems(structure, require_hydrogen=False) + pressure_problems(pressures)
     found += count_problem(numbers['max_concurrent'], 1, 'max_concurrent')
@@ -101,6 +106,12 @@ def get_builder(
             found, 'mace_phonons', MacePhononsWorkChain.get_builder_from_protocol,
             code, structure, None, protocol, links['mace_phonons'], engine_options,
         )  # fmt: skip
+    if numbers['md_temperatures']:
+        made['md'] = tried(
+            found, 'md', MdStabilityWorkChain.get_builder_from_protocol,
+            code, [structure] * len(pressures), None, pressures, numbers['md_temperatures'],
+            links['md'].pop('supercell_matrix', None), protocol, links['md'], engine_options,
+        )  # fmt: skip
     evaluate = tried(found, 'evaluate', evaluate_inputs_from_protocol, protocol, links['evaluate'])
     builder = cls.get_builder()
     builder.structure = structure
@@ -114,7 +125,7 @@ def get_builder(
         builder.stop_after_round = orm.Int(stop_after_round)
     found += _own_numbers(builder, numbers, pressures, protocol)
     for name, link in made.items():
-        fill(builder, name, ('dataset', 'frames', 'structure', 'pressures', 'model'), link)
+        fill(builder, name, CONNECTED, link)
     if evaluate:
         options = merge(evaluate['metadata']['options'], engine_options or {})
         builder.evaluate = {'code': code, **evaluate, 'metadata': {'options': options}}
@@ -179,6 +190,7 @@ def input_problems(inputs: Mapping[str, Any], _: Any) -> str | None:
     found += section_problems(
         inputs['sampling'].get_dict(), structure, inputs['reference']['kpoints_distance'].value
     )
+    found += _motion_problems(inputs)
     wrong_cells = _cells_problems(inputs.get('cells'), len(pressures))
     found += wrong_cells + _history_problems(inputs)
     wrong_first = sampling.first_problems(inputs['first'].get_dict(), pressures)
@@ -240,6 +252,17 @@ def _first_frame_problems(inputs: Mapping[str, Any]) -> list[str]:
             'frames; raise it, or lower the counts in `first.sampling`'
         )
     return [f'first: {line}' for line in found]
+
+
+def _motion_problems(inputs: Mapping[str, Any]) -> list[str]:
+    """Return why frames of molecular dynamics could not be labelled."""
+    if 'md' not in inputs or inputs['settings'].get('motion_apart', None) is None:
+        return []
+    matrix = multiples_of(inputs['md']['supercell_matrix'].get_list())
+    frames = FramesData.from_frames(sampling.supercells(to_atoms(inputs['structure']), [matrix]))
+    distance = inputs['reference']['kpoints_distance'].value
+    found = kpoint_problems(frames, distance, inputs['structure'])
+    return [f'md.supercell_matrix: {line.removeprefix("frames: ")}' for line in found]
 
 
 def _cells_problems(cells: Mapping[str, Any] | None, count: int) -> list[str]:

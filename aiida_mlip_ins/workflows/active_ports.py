@@ -12,6 +12,7 @@ from aiida_mlip_ins.workflows.active_inputs import validate_sampling, validate_s
 from aiida_mlip_ins.workflows.committee import CommitteeWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.md_inputs import validate_positive
+from aiida_mlip_ins.workflows.md_stability import MdStabilityWorkChain
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 from aiida_mlip_ins.workflows.pressures import define_scan
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
@@ -43,6 +44,8 @@ def define_inputs(spec: ProcessSpec) -> None:
     spec.expose_inputs(MaceEvaluateCalculation, 'evaluate', exclude=('model', 'frames'))
     spec.expose_inputs(MacePhononsWorkChain, 'mace_phonons', exclude=('structure', 'model'),
                        namespace_options={'required': False, 'populate_defaults': False})
+    spec.expose_inputs(MdStabilityWorkChain, 'md', exclude=('structures', 'pressures', 'model'),
+                       namespace_options={'required': False, 'populate_defaults': False})
     spec.expose_inputs(ReferenceWorkChain, 'reference', exclude=('frames',))
     # fmt: on
 
@@ -60,6 +63,8 @@ def define_outputs(spec: ProcessSpec) -> None:
                 help='What was chosen, and the spread on the candidates.')
     spec.output('frequencies', valid_type=orm.Dict, required=False,
                 help='Spread of the frequencies at each pressure (1/cm).')
+    spec.output('motion', valid_type=orm.Dict, required=False,
+                help='Whether the crystal is stable in molecular dynamics with the first member.')
     spec.output('labelled', valid_type=DatasetData, required=False,
                 help='The new frames: eV, eV/angstrom, eV/angstrom^3.')
     spec.output('dataset', valid_type=DatasetData, required=False,

@@ -16,8 +16,9 @@ from aiida_mlip_ins.data.frames import FramesData
 from aiida_mlip_ins.science.active import ActiveSettings, needs_labels, volume_range
 from aiida_mlip_ins.science.settings import build
 from aiida_mlip_ins.workflows import committee
+from aiida_mlip_ins.workflows.active_md import RoundWithMotion
 from aiida_mlip_ins.workflows.active_ports import define_inputs, define_outputs
-from aiida_mlip_ins.workflows.composition import Composition, cause_of, set_link_label
+from aiida_mlip_ins.workflows.composition import cause_of, set_link_label
 from aiida_mlip_ins.workflows.frame_inputs import kpoint_problems
 from aiida_mlip_ins.workflows.lanes import outputs_in
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
@@ -26,14 +27,15 @@ from aiida_mlip_ins.workflows.pressures import pressure_key
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
 
-class ActiveLearningRoundWorkChain(Composition):
+class ActiveLearningRoundWorkChain(RoundWithMotion):
     """Train a committee on what is labelled, and label the frames that it disagrees on most.
 
     The first member relaxes the crystal; candidates are made around its cells, and steps of its
-    relaxations are candidates too. All members label all candidates; with ``mace_phonons`` all
-    compute the modes of each relaxed cell. Nothing is labelled where `count` is 0, or where the
-    targets are reached without. A pressure at which the crystal cannot be relaxed, or not to a
-    volume that labelled frames have, is no failure: candidates are made around the given cell.
+    relaxations are candidates too, as are, with ``md``, frames of its motion. All members label all
+    candidates; with ``mace_phonons`` all compute the modes of each relaxed cell. Nothing is
+    labelled where `count` is 0, or where the targets are reached without. A pressure at which the
+    crystal cannot be relaxed, or not to a volume that labelled frames have, is no failure:
+    candidates are made around the given cell.
     """
 
     @classmethod
@@ -47,6 +49,10 @@ class ActiveLearningRoundWorkChain(Composition):
             cls.inspect_committee,
             cls.run_relaxation,
             cls.inspect_relaxation,
+            if_(cls.wants_motion)(
+                cls.run_motion,
+                cls.inspect_motion,
+            ),
             cls.make_candidates,
             while_(cls.has_tasks)(
                 cls.run_tasks,
@@ -74,6 +80,7 @@ class ActiveLearningRoundWorkChain(Composition):
         self.ctx.cells = dict(self.inputs.cells)
         self.ctx.predictions = {}
         self.ctx.modes = {}
+        self.ctx.moving = {}
         self.ctx.known = {}
         self.ctx.failure = None
         self.ctx.chosen = None
@@ -147,7 +154,7 @@ class ActiveLearningRoundWorkChain(Composition):
         )
         if not node.is_finished_ok:
             return self.exit_codes.ERROR_CANDIDATES_FAILED.format(cause=node.exit_message)
-        sets = {'targeted': made}
+        sets = {'targeted': made, **self.ctx.moving}
         apart = self.inputs.settings.get('relaxation_apart', None)
         if apart is not None and 'trajectory' in self.ctx.relaxation.outputs:
             steps, node = frames_from_relaxation.run_get_node(
@@ -226,7 +233,10 @@ class ActiveLearningRoundWorkChain(Composition):
         self.out('selection', self.ctx.selection)
         pressures = len(self.inputs.pressures.get_list())
         columns = functions.spread_columns(
-            self.ctx.selection, self.ctx.known.get('frequencies'), pressures
+            self.ctx.selection,
+            self.ctx.known.get('frequencies'),
+            pressures,
+            self.ctx.known.get('motion'),
         )
         settings = build(ActiveSettings, self.inputs.settings.get_dict(), 'settings')
         if self.inputs.count.value == 0 or not needs_labels(columns, settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,8 +37,9 @@ class MaceTrainWorkChain(BaseRestartWorkChain):
     A job that was stopped (out of wall time, SIGTERM, killed, its node gone) is followed by another
     one that goes on from the beginning of the epoch it was in: the model is the same as without the
     stop. A loss that became NaN is met once with a lower learning rate, from the best checkpoint if
-    there is a good one, lack of memory with half the batch. A model that is no better than none, or
-    than its foundation model, is an end; its outputs are kept, and the exit code says so.
+    there is a good one, lack of memory with half the batch, stresses that diverged once with more
+    weight on them. A model that is no better than none, or than its foundation model, is an end;
+    its outputs are kept, and the exit code says so.
     """
 
     _process_class = MaceTrainCalculation
@@ -54,6 +56,9 @@ class MaceTrainWorkChain(BaseRestartWorkChain):
         spec.input('learning_rate_factor', valid_type=orm.Float, serializer=orm.to_aiida_type,
                    default=lambda: orm.Float(0.2), validator=validate_factor,
                    help='Factor of the learning rates after a loss that became NaN.')
+        spec.input('stress_weight_factor', valid_type=orm.Float, serializer=orm.to_aiida_type,
+                   default=lambda: orm.Float(10.0), validator=validate_weight_factor,
+                   help='Factor of the weights of stresses after these have diverged.')
         spec.inputs.validator = validate
         spec.outline(
             cls.setup,
@@ -74,6 +79,7 @@ class MaceTrainWorkChain(BaseRestartWorkChain):
             (415, 'NO_PROGRESS', 'Jobs were stopped before they had done a single epoch: '),
             (420, 'NO_IMPROVEMENT', ''),
             (421, 'WORSE_THAN_FOUNDATION', ''),
+            (422, 'STRESS_DIVERGED', 'More weight on them did not help: '),
         ):
             spec.exit_code(status, f'ERROR_{name}', message=f'{message}{{cause}}')
         # fmt: on
@@ -126,6 +132,7 @@ class MaceTrainWorkChain(BaseRestartWorkChain):
         self.ctx.inputs.dataset = self.inputs.dataset
         self.ctx.attempts = []
         self.ctx.lowered = False
+        self.ctx.weighted = False
         self.ctx.fruitless = 0
 
     def inspect_process(self) -> ExitCode | None:
@@ -192,6 +199,17 @@ class MaceTrainWorkChain(BaseRestartWorkChain):
         lower = {name: rate * factor for name, rate in rates.items() if rate is not None}
         return self._go_on(node, 'a lower learning rate', lower)
 
+    @process_handler(priority=300, exit_codes=CODES.ERROR_STRESS_DIVERGED)
+    def handle_stress(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Try once from the beginning with more weight on the stresses."""
+        weights = {n: self._setting(n) for n in ('stress_weight', 'stage_two_stress_weight')}
+        factor = self.inputs.stress_weight_factor.value
+        more = {name: weight * factor for name, weight in weights.items() if weight}
+        if self.ctx.weighted or not more:
+            return self._end(self.exit_codes.ERROR_STRESS_DIVERGED, node)
+        self.ctx.weighted = True
+        return self._go_on(node, 'anew with more weight on stresses', more, anew=True)
+
     @process_handler(priority=200, exit_codes=CODES.ERROR_NO_IMPROVEMENT)
     def handle_no_improvement(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
         """End: the same again would be as bad."""
@@ -213,12 +231,14 @@ class MaceTrainWorkChain(BaseRestartWorkChain):
         return self.ctx.inputs.parameters.get_dict().get(name)
 
     def _go_on(
-        self, node: orm.CalcJobNode, action: str, settings: Mapping[str, Any]
+        self, node: orm.CalcJobNode, action: str, settings: Mapping[str, Any], anew: bool = False
     ) -> ProcessHandlerReport:
-        """Have another job, with other settings, take up what this one left."""
+        """Have another job, with other settings, take up what this one left, or begin anew."""
         first, last = epochs_done(node)
         # What stopped at once has less in its folder than what it was to go on from.
-        if last > first and 'remote_folder' in node.outputs:
+        if anew:
+            self.ctx.inputs.pop('restart', None)
+        elif last > first and 'remote_folder' in node.outputs:
             self.ctx.inputs.restart = node.outputs.remote_folder
         if settings:
             values = self.ctx.inputs.parameters.get_dict()
@@ -257,6 +277,13 @@ def validate_factor(value: orm.Float, _: Any) -> str | None:
     """Refuse a factor that does not lower the learning rate."""
     if not 0.0 < value.value < 1.0:
         return f'learning_rate_factor: expected a number between 0 and 1, got {value.value}'
+    return None
+
+
+def validate_weight_factor(value: orm.Float, _: Any) -> str | None:
+    """Refuse a factor that does not raise the weight."""
+    if not 1.0 < value.value < math.inf:
+        return f'stress_weight_factor: expected a number above 1, got {value.value}'
     return None
 
 

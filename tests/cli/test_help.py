@@ -56,6 +56,7 @@ def test_every_link_of_the_chain_has_a_subcommand():
         'active-learning',
         'evaluate',
         'inspect-model',
+        'fetch-model',
         'mace-pressure-scan',
         'phonons',
         'ins',

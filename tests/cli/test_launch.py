@@ -143,6 +143,13 @@ def test_a_model_file_in_place_of_a_node(refused, cif, engine_code, tmp_path):
     assert f'launch inspect-model {path}' in said
 
 
+def test_public_names_of_models(refused, cif, engine_code):
+    said = refused('mace-pressure-scan', cif, '--model', 'mace_off:small', '--pressures', '0')
+    assert 'launch fetch-model mace_off:small' in said
+    said = refused('fetch-model', 'medium-mpa-0')
+    assert "'medium-mpa-0' is none of mace_mp:NAME, mace_off:NAME" in said
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [

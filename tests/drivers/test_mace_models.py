@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -250,3 +252,51 @@ def test_features_of_unknown_elements(
     error = run_driver('mace_describe', tmp_path, inputs)
     assert error['kind'] == 'BAD_INPUT'
     assert 'Cu' in error['message']
+
+
+FETCH = """
+import sys
+from mace.calculators import foundations_models
+foundations_models.mace_mp_urls['tiny'] = sys.argv[1]
+from aiida_mlip_ins.drivers import mace_fetch
+from aiida_mlip_ins.drivers.common import main
+sys.exit(main(mace_fetch.run, ()))
+"""
+
+
+@pytest.fixture
+def fetch(engine_run: Callable, tmp_path: Path) -> Callable[[str, str], dict[str, Any]]:
+    """Return a function that fetches a model by name, where mace says that `tiny` is at an URL."""
+
+    def run(name: str, url: str) -> dict[str, Any]:
+        (tmp_path / 'inputs.json').write_text(json.dumps({'name': name}))
+        done = engine_run(tmp_path, '-c', FETCH, url)
+        for file in ('error.json', 'results.json'):
+            if (tmp_path / file).is_file():
+                return json.loads((tmp_path / file).read_text())
+        raise AssertionError(done.stderr)
+
+    return run
+
+
+def test_a_model_is_fetched_by_its_name(fetch: Callable, toy_model: Path, tmp_path: Path) -> None:
+    found = fetch('mace_mp:tiny', toy_model.as_uri())
+    assert (tmp_path / 'model.model').read_bytes() == toy_model.read_bytes()
+    assert found['sha256'] == hashlib.sha256(toy_model.read_bytes()).hexdigest()
+    assert (found['elements'], found['name']) == (['Al', 'Ni'], 'mace_mp:tiny')
+    assert found['url'] == toy_model.as_uri()
+
+
+@pytest.mark.parametrize(
+    ('name', 'kind', 'words'),
+    [
+        ('mace_mp:tyni', 'BAD_INPUT', "did you mean 'mace_mp:tiny'?"),
+        ('mace_mp:tiny', 'DOWNLOAD_FAILED', 'http://127.0.0.1:9/tiny.model'),
+    ],
+)
+def test_a_model_that_cannot_be_had(fetch: Callable, name: str, kind: str, words: str) -> None:
+    error = fetch(name, 'http://127.0.0.1:9/tiny.model')
+    assert error['kind'] == kind
+    assert words in error['message']
+    if kind == 'DOWNLOAD_FAILED':
+        assert 'launch inspect-model' in error['hint']

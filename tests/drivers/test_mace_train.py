@@ -113,10 +113,12 @@ def test_fine_tuning_knows_where_it_came_from(fine_tuned: tuple[dict[str, Any], 
     assert set(results['foundation_errors']) == {'valid', 'test'}
     assert results['foundation_errors']['test']['energy_mae'] < 5.0
     kind = results['failure'] and results['failure']['kind']
-    worse = [
-        results['errors'][split]['force_mae'] >= results['foundation_errors'][split]['force_mae']
-        for split in ('valid', 'test')
-    ]
+
+    def is_worse(split: str, key: str) -> bool:
+        return results['errors'][split][key] >= results['foundation_errors'][split][key]
+
+    of_test = is_worse('test', 'force_mae') or is_worse('test', 'stress_mae')
+    worse = [is_worse('valid', 'force_mae'), of_test]
     expected = 'NO_IMPROVEMENT' if worse[0] else 'WORSE_THAN_FOUNDATION' if worse[1] else None
     assert kind == expected
 
@@ -160,7 +162,9 @@ def test_replay_makes_two_heads(
     )
     assert 'kind' not in results
     assert set(results['model']['heads']) == {'pt_head', 'Default'}
-    assert results['failure'] is None or results['failure']['kind'] == 'NO_IMPROVEMENT'
+    # One epoch is not bound to make forces and stresses better.
+    kind = results['failure'] and results['failure']['kind']
+    assert kind in (None, 'NO_IMPROVEMENT', 'WORSE_THAN_FOUNDATION')
 
 
 def test_sigterm_leaves_the_best_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -253,3 +254,16 @@ def test_inspect() -> None:
     assert outputs['model'].origin == 'given'
     assert outputs['model'].r_max == 3.5
     assert outputs['model'].get_content(mode='rb') == file.get_content(mode='rb')
+
+
+def test_fetch(tmp_path: Path) -> None:
+    described = json.loads((FIXTURES / 'inspect' / 'results.json').read_text())
+    found = {**described, 'name': 'mace_mp:tiny', 'url': 'https://example.org/tiny.model'}
+    (tmp_path / 'results.json').write_text(json.dumps(found))
+    shutil.copy(FIXTURES / 'train' / 'model.model', tmp_path)
+    outputs, node = parsed('fetch', tmp_path, {'name': orm.Str('mace_mp:tiny')})
+    assert node.exit_status == 0
+    model = outputs['model']
+    assert (model.label, model.origin) == ('mace_mp:tiny', 'given')
+    assert model.sha256 == hashlib.sha256(model.get_content(mode='rb')).hexdigest()
+    assert outputs['results']['url'] == found['url']

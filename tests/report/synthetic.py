@@ -41,6 +41,7 @@ from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.data.structure import to_structure
 from aiida_mlip_ins.science import ins
+from aiida_mlip_ins.science.eos import compare_curves
 from aiida_mlip_ins.science.modes import Modes
 from aiida_mlip_ins.science.training_report import error_table
 from aiida_mlip_ins.workflows.protocols import load_protocol
@@ -168,6 +169,16 @@ def _reference(
     return joined
 
 
+def validated() -> orm.Dict:
+    """Return what a training says of its model beside the errors."""
+    volumes = np.linspace(7.4, 8.6, 5)
+    curve = compare_curves(volumes, 0.01 * (volumes - 8.0) ** 2, 0.009 * (volumes - 8.04) ** 2)
+    row = {'split': 'valid', 'index': 11, 'frequency_mae': 6.5, 'frequency_max': 17.0,
+           'force_constant_rmse': 0.21, 'n_frames': 5, 'n_modes': 12}  # fmt: skip
+    numbers = engine_numbers(230.0, 2.5).get_dict()
+    return orm.Dict({**numbers, 'energy_volume': curve, 'curvature': [row]})
+
+
 def _training(recorder: Recorder, run: orm.Node, dataset: DatasetData) -> MaceModelData:
     """The potential: 600 to 850 s."""
     settings = orm.Dict({'max_epochs': 60, 'learning_rate': 0.01}).store()
@@ -206,7 +217,7 @@ def _training(recorder: Recorder, run: orm.Node, dataset: DatasetData) -> MaceMo
         'learning_curve': curve,
         'errors': orm.Dict(error_table(SPLITS, SOURCES, *map(labels_of, (truth, predicted)))),
         'predictions': DatasetData.from_frames(predicted, 'mace synthetic'),
-        'results': engine_numbers(230.0, 2.5),
+        'results': validated(),
     }  # fmt: skip
     recorder.create(job, outputs)
     recorder.give(run, {f'training.{name}': node for name, node in outputs.items()})

@@ -16,7 +16,7 @@ from aiida_mlip_ins.report.page import fixed
 
 FIGURES = {
     'spectra', 'spectra_low', 'spectra_parts', 'mode_shifts', 'gamma', 'volumes', 'parity',
-    'learning_curve', 'time',
+    'learning_curve', 'cold_curve', 'time',
 }  # fmt: skip
 VOID = {'meta', 'img', 'br', 'link'}
 
@@ -71,6 +71,13 @@ def test_page_has_the_errors_over_the_zone_and_what_was_trained_on(folder):
     assert '<td class="down">at the edge</td>' in page
     assert '<td class="">inside</td>' in page
     assert '1.5 GPa: at the edge: pressure 1.5.' in page
+
+
+def test_page_has_the_equation_of_state_and_the_displaced_cells(folder):
+    page = (folder / 'report.html').read_text()
+    assert 'volume +0.49 %, bulk modulus \u22129.6 %' in page
+    table = page[page.index('<h3>Displaced cells</h3>') :].partition('</table>')[0]
+    assert '<td class="n">6.5</td><td class="n">17.0</td><td class="n">0.210</td>' in table
 
 
 def test_page_is_well_formed_and_needs_nothing_else(folder):

@@ -125,6 +125,16 @@ def test_a_verdict_needs_every_number_that_is_asked_for() -> None:
     assert active.verdict(row, nothing) == (False, [])
 
 
+def test_a_crystal_that_is_lost_in_motion_reaches_nothing() -> None:
+    asked = settings(target_force_error=10.0, target_frequency_spread=None)
+    reached, sentences = active.verdict({'force_error': 9.0, 'motion': 'stable'}, asked)
+    assert reached
+    assert sentences[-1] == 'stable in molecular dynamics'
+    for word in ('unstable', 'undecided'):
+        assert not active.verdict({'force_error': 9.0, 'motion': word}, asked)[0]
+    assert active.verdict({'force_error': 9.0, 'motion': None}, asked)[0]
+
+
 def test_labels_are_needed_unless_all_is_known_and_reached() -> None:
     spread = settings(target_force_error=None, target_frequency_spread=3.0)
     assert not active.needs_labels({'frequency_spread': 2.0}, spread)

@@ -8,6 +8,7 @@ import pytest
 from aiida_mlip_ins.science.eos import (
     birch_murnaghan_energy,
     birch_murnaghan_pressure,
+    compare_curves,
     fit_energies,
     fit_pressures,
 )
@@ -48,6 +49,21 @@ def test_fit_of_energies() -> None:
     assert result['energy_ev'] == pytest.approx(-5.0)
     assert result['bulk_modulus_gpa'] == pytest.approx(0.3 * GPA)
     assert result['residual_ev'] < 1e-8
+
+
+def test_curves_of_two_methods() -> None:
+    """A constant between the energies is no error, a softer and larger crystal is."""
+    dft = birch_murnaghan_energy(VOLUMES, -5.0, 40.0, 0.3, 6.0)
+    mace = birch_murnaghan_energy(VOLUMES, -7.0, 40.4, 0.27, 6.0)
+    order = np.random.default_rng(1).permutation(len(VOLUMES))
+    found = compare_curves(VOLUMES[order], dft[order], mace[order])
+    assert found['volume_error_percent'] == pytest.approx(1.0)
+    assert found['bulk_modulus_error_percent'] == pytest.approx(-10.0)
+    assert found['volumes'] == pytest.approx(VOLUMES)
+    assert compare_curves(VOLUMES, dft, dft - 2.0)['rms_mev_per_atom'] < 1e-6
+    assert compare_curves(VOLUMES[:3], dft[:3], mace[:3]) is None
+    assert compare_curves([], [], []) is None
+    assert 'minimum' in compare_curves(VOLUMES, dft, -dft)['problem']
 
 
 def test_four_energies_leave_no_error() -> None:

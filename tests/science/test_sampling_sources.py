@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.units import _amu, _e, _hbar, _k
 from springs import brucite_cell, spring_arrays
 
+from aiida_mlip_ins.calculations.functions.frames import composed
 from aiida_mlip_ins.science import phonons, sampling
 from aiida_mlip_ins.science.trajectory import Trajectory
 
@@ -58,6 +59,23 @@ def test_displaced_supercells_in_the_targeted_set() -> None:
     assert {len(frame) for frame in cell} == {5}
     assert {len(frame) for frame in large} == {10}
     assert {frame.info['pressure'] for frame in large} == {0.0}
+    assert all('split' not in frame.info for frame in large)
+
+
+def test_displaced_frames_may_choose_the_epoch() -> None:
+    """All of them or none are held out: a set that is not whole has no frequencies."""
+    section = {'pressures': [0.0, 1.0], 'distance': 0.02, 'split': 'valid'}
+    path = {'pressures': [-1.0, 2.0]}
+    settings = {'displaced': section, 'path': path, 'splits': {}}
+    frames = composed({0.0: brucite_cell(), 1.5: brucite_cell(c=4.6)}, settings, seed=1)
+    assert {(f.info['source'], f.info['split']) for f in frames} == {
+        ('displaced', 'valid'), ('path', 'train'),
+    }  # fmt: skip
+    wrong = {'displaced': {**section, 'split': 'vlaid'}, 'path': path}
+    problems = sampling.sampling_problems(wrong)
+    assert problems == ["sampling.displaced.split: 'vlaid' (did you mean 'valid'?)"]
+    problems = sampling.sampling_problems({'path': {**path, 'split': 'valid'}})
+    assert "unknown key 'split'" in problems[0]
 
 
 def diatomic(images: int = 1) -> phonons.Phonon:

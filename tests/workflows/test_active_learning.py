@@ -88,6 +88,22 @@ def test_phonons_can_be_left_out() -> None:
     assert 'mace_phonons' not in process.inputs
 
 
+def test_molecular_dynamics_can_be_asked_for() -> None:
+    matrix = [[3, 0, 0], [0, 1, 0], [0, 0, 1]]
+    changes = overrides(md_temperatures=[300.0], md={'supercell_matrix': matrix})
+    process = instantiate(builder((0.0, 8.0), overrides=changes))
+    assert process.inputs.md.temperatures.get_list() == [300.0]
+    assert process.inputs.md.supercell_matrix.get_list() == matrix
+    assert 'md' not in instantiate(builder()).inputs
+    changes = overrides(md_temperatures=[-1.0], md={'criteria': {'max_rms': 1.0}})
+    with pytest.raises(ValueError, match=r"did you mean 'max_rmsd'") as error:
+        builder(overrides=changes)
+    assert 'md: ' in str(error.value)
+    uneven = overrides(md_temperatures=[300.0], md={'supercell_matrix': [7, 1, 1]})
+    with pytest.raises(ValueError, match=r'md\.supercell_matrix: k-mesh'):
+        builder(overrides=uneven)
+
+
 def test_everything_wrong_is_said_at_once() -> None:
     changes = overrides(
         settings={**SETTINGS, 'frames_per_round': 0},

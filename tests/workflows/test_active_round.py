@@ -22,9 +22,12 @@ from pw_mocks import Submissions, finished, instantiate
 
 from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.data.trajectory import to_node
+from aiida_mlip_ins.science.trajectory import Trajectory
 from aiida_mlip_ins.workflows.active_round import ActiveLearningRoundWorkChain
 from aiida_mlip_ins.workflows.committee import CommitteeWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.md_stability import MdStabilityWorkChain
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
@@ -177,6 +180,64 @@ def test_steps_of_the_relaxation_are_candidates() -> None:
     process.inspect_relaxation()
     process.make_candidates()
     assert process.ctx.candidates.sources['relaxation'] == 4
+
+
+def moved(verdict: str = 'unstable', lost_at: int = 3) -> dict[str, orm.Data]:
+    """Return what molecular dynamics leaves: five frames 0.1 ps apart, of which atoms overlap."""
+    crystal = toy_structure().get_ase().repeat((3, 1, 1))
+    positions = np.array([crystal.positions + 0.02 * step for step in range(5)])
+    positions[:, 0, 0] += 0.05 * np.arange(5)
+    positions[lost_at:, 0] = positions[lost_at:, 1]
+    nothing = np.zeros(5)
+    trajectory = Trajectory(
+        symbols=crystal.get_chemical_symbols(), steps=np.arange(5), times=0.1 * np.arange(5),
+        positions=positions, velocities=np.zeros_like(positions),
+        cells=np.array([crystal.cell.array] * 5), potential_energy=nothing,
+        conserved_energy=nothing, pressure=nothing,
+    )  # fmt: skip
+    found = orm.Dict({'verdict': verdict, 'reasons': ['8 K, 8 GPa: a bond broke']})
+    return {'verdict': found, 'trajectories.pressure_0_temperature_0': to_node(trajectory)}
+
+
+def test_frames_of_motion_are_candidates_as_long_as_the_crystal_holds() -> None:
+    process, submissions = begun(
+        (8.0, 12.0), md_temperatures=[8.0], md={'supercell_matrix': [3, 1, 1]},
+        settings={**SETTINGS, 'motion_apart': 0.1},
+    )  # fmt: skip
+    process.run_committee()
+    process.ctx.committee = finished(CommitteeWorkChain, committee_outputs())
+    process.inspect_committee()
+    process.ctx.relaxation = finished(
+        MacePressureScanWorkChain, relaxation_outputs((False, True)), 402
+    )
+    process.inspect_relaxation()
+    assert process.wants_motion()
+    process.run_motion()
+    called, inputs = submissions.calls[-1]
+    assert called is MdStabilityWorkChain
+    assert inputs['pressures'].get_list() == [12.0]
+    assert inputs['structures']['pressure_0'].uuid == process.ctx.cells['pressure_1'].uuid
+    process.ctx.motion = finished(MdStabilityWorkChain, moved())
+    process.inspect_motion()
+    assert process.make_candidates() is None
+    frames = [f for f in process.ctx.candidates.get_frames() if f.info['source'] == 'md']
+    assert [frame.info['time_ps'] for frame in frames] == pytest.approx([0.1, 0.2])
+    assert {str(frame.info['matrix']) for frame in frames} == {str(frames[0].info['matrix'])}
+    assert {len({frame.info['trajectory'] for frame in frames}), len(frames[0])} == {1, 6}
+    do_tasks(process)
+    process.choose()
+    label_frames(process)
+    process.results()
+    row = process.outputs['row'].get_dict()
+    assert row['motion'] == 'unstable'
+    assert 'unstable in molecular dynamics' in row['sentences']
+    assert process.outputs['motion']['reasons'] == row['motion_reasons']
+
+
+def test_without_motion_there_is_none() -> None:
+    process, _ = begun()
+    to_candidates(process)
+    assert not process.wants_motion()
 
 
 def test_nothing_is_labelled_without_a_budget() -> None:

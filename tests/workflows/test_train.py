@@ -17,7 +17,11 @@ from aiida.engine import ProcessState, run_get_node
 from mace_nodes import toy_dataset, toy_model
 from pw_mocks import Submissions, code, finished, instantiate
 
+from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.calculations.mace_train import MaceTrainCalculation
+from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.workflows.mace_inputs import evaluate_inputs_from_protocol
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS, load_protocol
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
@@ -100,6 +104,19 @@ def test_everything_wrong_is_said_at_once() -> None:
         made.learning_rate_factor = 2.0
 
 
+def test_a_replay_that_would_be_dropped_is_refused() -> None:
+    frames = toy_dataset().get_frames()
+    for frame in frames:
+        frame.info['split'] = 'valid'
+    foundation = toy_model()
+    with pytest.raises(ValueError, match='nothing would be replayed') as error:
+        instantiate(builder(foundation=foundation, replay=DatasetData.from_frames(frames)))
+    assert "with the loss 'universal' alone" in str(error.value)
+    universal = {'parameters': {'loss': 'universal'}}
+    made = builder(foundation=foundation, replay=toy_dataset(), overrides=universal)
+    assert 'replay' in instantiate(made).inputs.train
+
+
 def test_what_goes_well_is_one_job_with_the_inputs_as_they_are() -> None:
     process, submissions = started()
     model = toy_model()
@@ -166,6 +183,25 @@ def test_nan_is_met_once_with_lower_rates() -> None:
     assert second['action'] == 'end'
 
 
+def test_stresses_that_diverged_are_met_once_with_more_weight() -> None:
+    """From the beginning: what was learned without them is no place to go on from."""
+    process, submissions = started(stress_weight_factor=orm.Float(20.0))
+    before = process.inputs.train.parameters.get_dict()
+    assert end_job(process, 320, 0, 5) is None
+    assert end_job(process, 422, 5, 481) is None
+    assert 'restart' in submissions.calls[-1][1]
+    found = end_job(process, 422, 0, 481)
+    after = settings_of(submissions)
+    assert 'restart' not in submissions.calls[-1][1]
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {'stress_weight', 'stage_two_stress_weight'}
+    assert after['stress_weight'] == pytest.approx(20 * before['stress_weight'])
+    assert found.status == 422
+    assert 'More weight on them did not help' in found.message
+    with pytest.raises(ValueError, match=r'above 1, got 0\.5'):
+        started(stress_weight_factor=orm.Float(0.5))
+
+
 @pytest.mark.parametrize('status', [414, 110])
 def test_out_of_memory_halves_the_batch_down_to_one(status: int) -> None:
     process, submissions = started()
@@ -182,7 +218,8 @@ def test_out_of_memory_halves_the_batch_down_to_one(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ('status', 'expected'), [(420, 420), (421, 421), (411, 413), (412, 413), (312, 413)]
+    ('status', 'expected'),
+    [(420, 420), (421, 421), (411, 413), (412, 413), (416, 413), (312, 413)],
 )
 def test_what_another_job_cannot_cure_is_an_end(status: int, expected: int) -> None:
     """Even where it is the last job allowed; what there is stays in the outputs."""
@@ -283,3 +320,45 @@ def test_nan_for_real(engine_code: orm.InstalledCode) -> None:
     assert first['changed']['learning_rate'] == [1e200, pytest.approx(0.03)]
     assert second['exit_status'] == 0
     assert outputs['model'].elements == ['Al', 'Ni']
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+def test_replay_for_real(engine_code: orm.InstalledCode) -> None:
+    """Shifted energies are learned by one head; the other still says what the foundation said."""
+    foundation = toy_model()
+    frames = toy_dataset().get_frames()
+    for frame in frames:
+        frame.info['REF_energy'] += 2.0
+    evaluate = evaluate_inputs_from_protocol('fast')['parameters'].get_dict()
+
+    def labels(model: MaceModelData, head: str | None) -> list[Any]:
+        outputs, node = run_get_node(
+            MaceEvaluateCalculation, code=engine_code, model=model, frames=toy_dataset(),
+            parameters=orm.Dict({**evaluate, 'head': head}),
+        )  # fmt: skip
+        assert node.is_finished_ok, node.exit_message
+        return outputs['dataset'].get_frames()
+
+    old = labels(foundation, None)
+    parameters = {
+        **TINY, 'max_epochs': 12, 'loss': 'universal', 'learning_rate': 1e-4, 'seed': 3,
+    }  # fmt: skip
+    made = MaceTrainWorkChain.get_builder_from_protocol(
+        engine_code, DatasetData.from_frames(frames, 'EMT, shifted'), foundation,
+        replay=DatasetData.from_frames(old, 'foundation'), protocol='fast',
+        overrides={'parameters': parameters},
+    )  # fmt: skip
+    outputs, node = run_get_node(made)
+    assert 'model' in outputs, node.exit_message
+    model = outputs['model']
+    assert set(model.heads) == {'pt_head', 'Default'}
+
+    def off(head: str | None, truth: list[Any]) -> float:
+        found = labels(model, head)
+        pairs = zip(found, truth, strict=True)
+        return max(abs(one.info['REF_energy'] - two.info['REF_energy']) for one, two in pairs)
+
+    # The energies of the two heads are 2 eV apart.
+    assert off('pt_head', old) < 0.3
+    assert off(None, frames) < 0.3

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 from aiida import orm
-from aiida.engine import calcfunction
+from aiida.engine import ExitCode, calcfunction
 from ase import Atoms
 
 from aiida_mlip_ins.calculations.functions.committee import labels_of
+from aiida_mlip_ins.calculations.functions.md import multiples_of
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
+from aiida_mlip_ins.data.trajectory import from_node
 from aiida_mlip_ins.science import active, sampling
 from aiida_mlip_ins.science.committee import compare
 from aiida_mlip_ins.science.settings import build
+from aiida_mlip_ins.science.structure import contact_problems
 
 NEW = 'new'
 """Name of the frames of a round in its table of errors."""
@@ -93,6 +97,29 @@ def select_by_disagreement(
 
 
 @calcfunction
+def frames_of_motion(
+    trajectory: orm.TrajectoryData, supercell_matrix: orm.List, apart: orm.Float
+) -> FramesData | ExitCode:
+    """Return frames of molecular dynamics, `apart` ps from one another, until atoms overlap.
+
+    Where a potential loses the crystal, the frames before tell it what it does not know.
+
+    :param supercell_matrix: of the run, three multiples or a matrix, which k-points are folded by.
+    """
+    matrix = multiples_of(supercell_matrix.get_list())
+    try:
+        frames = sampling.snapshots(from_node(trajectory), apart.value, apart.value)
+    except ValueError as error:
+        return ExitCode(400, str(error))
+    sound = list(takewhile(lambda frame: not contact_problems(frame), frames))
+    if not sound:
+        return ExitCode(400, 'trajectory: atoms overlap from the first frame on')
+    for frame in sound:
+        frame.info['matrix'] = ' '.join(str(int(number)) for number in np.ravel(matrix))
+    return FramesData.from_frames(sound)
+
+
+@calcfunction
 def frequency_spreads(**modes: orm.ArrayData) -> orm.Dict:
     """Return the spread of the frequencies (1/cm) of a committee at each pressure.
 
@@ -127,6 +154,7 @@ def round_row(
     committee: orm.Dict | None = None,
     frequencies: orm.Dict | None = None,
     labelled: DatasetData | None = None,
+    motion: orm.Dict | None = None,
     **members: DatasetData,
 ) -> orm.Dict:
     """Return the row of a round in the table of an active learning; what is not known is ``None``.
@@ -138,6 +166,7 @@ def round_row(
     :param committee: ``summary`` of the committee.
     :param frequencies: of :func:`frequency_spreads`.
     :param labelled: the frames that were chosen, with the labels that they got.
+    :param motion: ``verdict`` of molecular dynamics with the first member.
     :param members: ``member_i``: labels of all candidates.
     :return: numbers with units as in ``science.active.UNITS``. ``force_error`` and ``stress_error``
         are of the new frames, which the committee was not trained on: root mean square over the
@@ -156,6 +185,7 @@ def round_row(
         **{f'{name}_spread': report[f'{name}_spread'] for name in ('energy', 'force', 'stress')},
         'chosen_force_spread': report['chosen_force_spread'],
         **_frequencies(frequencies, count),
+        **_motion(motion),
         'volumes': _volumes(relaxation, count),
         'valid_force_error': _valid_error(committee),
     }
@@ -178,12 +208,24 @@ def collect_rounds(ended: orm.Str, history: orm.Dict | None = None, **rows: orm.
     return orm.Dict({'rounds': [*before, *ordered], 'ended': ended.value, 'units': active.UNITS})
 
 
-def spread_columns(selection: orm.Dict, frequencies: orm.Dict | None, count: int) -> dict[str, Any]:
+def spread_columns(
+    selection: orm.Dict, frequencies: orm.Dict | None, count: int, motion: orm.Dict | None
+) -> dict[str, Any]:
     """Return the columns of a row that are known before any frame is labelled.
 
     :param count: number of pressures.
+    :param motion: verdict of molecular dynamics.
     """
-    return {'force_spread': selection['force_spread'], **_frequencies(frequencies, count)}
+    known = {'force_spread': selection['force_spread'], **_motion(motion)}
+    return known | _frequencies(frequencies, count)
+
+
+def _motion(node: orm.Dict | None) -> dict[str, Any]:
+    """Return the verdict of molecular dynamics with its reasons."""
+    return {
+        'motion': None if node is None else node['verdict'],
+        'motion_reasons': [] if node is None else node['reasons'],
+    }
 
 
 def _frequencies(node: orm.Dict | None, count: int) -> dict[str, Any]:

@@ -27,7 +27,8 @@ def targeted_configurations(
     """Compose the frames to be labelled from structures relaxed at each pressure.
 
     :param settings: the sections of ``science.sampling.SETTINGS``, and ``splits``: share of each
-        split other than ``train``, for example ``{'valid': 0.1, 'test': 0.15}``.
+        split other than ``train``, for example ``{'valid': 0.1, 'test': 0.15}``, of the frames
+        whose section does not name theirs.
     :param seed: of all random numbers.
     :param pressures: in GPa.
     :param structures: ``pressure_i`` relaxed at the i-th pressure.
@@ -55,7 +56,7 @@ def composed(cells: Mapping[float, Atoms], settings: Mapping[str, Any], seed: in
     frames = targeted_set(cells, sections, seed)
     splits = assign_splits(frames, settings.get('splits', {}), seed)
     for frame, split in zip(frames, splits, strict=True):
-        frame.info['split'] = split
+        frame.info.setdefault('split', split)
     return frames
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,14 @@ from aiida_mlip_ins.science.trajectory import join
 @calcfunction
 def supercell(structure: orm.StructureData, supercell_matrix: orm.List) -> orm.StructureData:
     """Return the supercell (angstrom) of three multiples or a 3 x 3 matrix of integers."""
-    matrix = np.array(supercell_matrix.get_list())
-    matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
+    matrix = multiples_of(supercell_matrix.get_list())
     return to_structure(make_supercell(to_atoms(structure), matrix))
+
+
+def multiples_of(given: Sequence[Any]) -> np.ndarray:
+    """Return the 3 x 3 matrix of a supercell given by it or by three multiples."""
+    matrix = np.array(given)
+    return np.diag(matrix) if matrix.ndim == 1 else matrix
 
 
 @calcfunction

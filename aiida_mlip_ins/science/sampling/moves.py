@@ -105,6 +105,8 @@ def displaced(
 
     :param matrix: 3x3 integers, rows are a supercell's axes in those of `atoms`; its frames have
         the atoms in phonopy's order. The cell itself if not given.
+    :return: frames, each with ``info['displaced_atom']`` and ``info['displacement']`` (angstrom),
+        from which ``science.curvature`` knows the cell at rest.
     """
     from phonopy import Phonopy
     from phonopy.structure.atoms import PhonopyAtoms
@@ -125,8 +127,10 @@ def displaced(
         numbers['matrix'] = ' '.join(str(int(x)) for x in np.ravel(matrix))
     frames = []
     for row in phonon.displacements:  # atom, then its displacement
+        atom, move = int(row[0]), np.asarray(row[1:], dtype=float)
         new = bare_copy(rest, 'displaced', **numbers, distance=distance)
-        new.positions[int(row[0])] += np.asarray(row[1:], dtype=float)
+        new.info.update(displaced_atom=atom, displacement=move)
+        new.positions[atom] += move
         frames.append(new)
     return frames
 

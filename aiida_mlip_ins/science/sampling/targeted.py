@@ -29,7 +29,7 @@ from aiida_mlip_ins.science.sampling.moves import (
     supercells,
     symmetrized,
 )
-from aiida_mlip_ins.science.settings import unknown_keys
+from aiida_mlip_ins.science.settings import nearest, unknown_keys
 from aiida_mlip_ins.science.structure import MIN_CONTACT, contact_problems
 
 FloatArray = NDArray[np.float64]
@@ -58,21 +58,23 @@ SETTINGS: dict[str, frozenset[str]] = {
     'rattle': _RATTLE,
     'strain': _RATTLE,
     'supercell': _RATTLE | {'matrices'},
-    'displaced': frozenset({'pressures', 'distance', 'matrices'}),
+    'displaced': frozenset({'pressures', 'distance', 'matrices', 'split'}),
     'separate': _RATTLE | {'swing'},
     # A section's random numbers follow from its place here: new ones go to the end.
     'molecules': frozenset(
         {'count', 'pressures', 'strain', 'translation', 'rotation', 'scales', 'matrices'}
     ),
 }
-#: Sources of frames that are never held out.
+#: Sources of frames that are never held out by chance.
 ALWAYS_TRAIN = frozenset({'path', 'displaced', 'separate', 'isolated'})
 #: Amplitudes of which a frame of the section ``separate`` has one.
 KINDS = ('heavy', 'tilt', 'swing', 'stretch')
-#: Keys that may be left out: tilts and swings default to 0, scales to [1], the weight to 1.
-OPTIONAL = frozenset({'scales', 'tilt', 'swing', 'weight'})
+#: Keys that may be left out: tilts and swings default to 0, scales to [1], the weight to 1; the
+#: split is then a matter of chance, or `train`.
+OPTIONAL = frozenset({'scales', 'tilt', 'swing', 'weight', 'split'})
 #: Sections in which ``matrices`` may be left out, for the cell itself.
 OF_THE_CELL = frozenset({'displaced', 'molecules'})
+SPLITS = ('train', 'valid', 'test')
 
 
 def targeted_set(
@@ -89,7 +91,8 @@ def targeted_set(
     shells of equal G vectors: 65 s a frame in place of 21 on brucite);
     ``supercell``: rattles of supercells, the ``matrices`` taken in turn;
     ``displaced``: displacements of single atoms by ``distance``, at each of ``pressures``, in the
-    cell or in the supercells ``matrices``, as phonopy asks for them;
+    cell or in the supercells ``matrices``, as phonopy asks for them; all of them in ``split`` where
+    it is given (as ``valid`` they choose the epoch of a training, by the frequencies they give);
     ``separate``: as ``rattle``, with one of :data:`KINDS` in turn, the others 0;
     ``molecules``: whole molecules shifted by ``translation`` angstrom and turned by ``rotation``
     degrees (widths, :func:`rigidly_moved`), in the cell or in the ``matrices`` in turn.
@@ -107,9 +110,11 @@ def targeted_set(
             continue
         options = settings[section]
         made = _section_frames(structures, section, options, seed)
-        if 'weight' in options:
-            for frame in made:
+        for frame in made:
+            if 'weight' in options:
                 frame.info['config_weight'] = float(options['weight'])
+            if 'split' in options:
+                frame.info['split'] = options['split']
         frames += made
     refuse_overlaps(frames)
     return without_duplicates(frames)
@@ -190,6 +195,10 @@ def sampling_problems(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
         options = settings[section]
         problems += unknown_keys(options, allowed | {'weight'}, f'sampling.{section}')
         optional = OPTIONAL | ({'matrices'} if section in OF_THE_CELL else set())
+        if options.get('split', 'train') not in SPLITS:
+            problems.append(
+                f'sampling.{section}.split: {options["split"]!r}{nearest(options["split"], SPLITS)}'
+            )
         missing = sorted(allowed - optional - set(options))
         problems += [f"sampling.{section}: '{key}' is missing" for key in missing]
     return problems
