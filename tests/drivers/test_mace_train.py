@@ -17,6 +17,8 @@ import ase.io
 import numpy as np
 import pytest
 
+from aiida_mlip_ins.science.training_verdict import QUANTITIES
+
 pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
 FIXTURES = Path(__file__).resolve().parents[1] / 'fixtures' / 'mace'
@@ -114,11 +116,12 @@ def test_fine_tuning_knows_where_it_came_from(fine_tuned: tuple[dict[str, Any], 
     assert results['foundation_errors']['test']['energy_mae'] < 5.0
     kind = results['failure'] and results['failure']['kind']
 
-    def is_worse(split: str, key: str) -> bool:
-        return results['errors'][split][key] >= results['foundation_errors'][split][key]
+    def is_worse(split: str, name: str) -> bool:
+        before = results['foundation_errors'][split][f'{name}_mae']
+        return results['errors'][split][f'{name}_mae'] >= QUANTITIES[name][1] * before
 
-    of_test = is_worse('test', 'force_mae') or is_worse('test', 'stress_mae')
-    worse = [is_worse('valid', 'force_mae'), of_test]
+    of_test = is_worse('test', 'force') or is_worse('test', 'stress')
+    worse = [is_worse('valid', 'force'), of_test]
     expected = 'NO_IMPROVEMENT' if worse[0] else 'WORSE_THAN_FOUNDATION' if worse[1] else None
     assert kind == expected
 

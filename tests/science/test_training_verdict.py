@@ -28,6 +28,7 @@ def table(force: float, stress: float | None = None) -> dict[str, Any]:
         ({'valid': table(50.0, 2.1)}, None, 'STRESS_DIVERGED', '2.10 GPa, but was 1.00'),
         ({'valid': table(50.0)}, {'valid': table(60.0)}, None, ''),
         ({'valid': table(50.0, 0.5)}, {'valid': table(60.0, 0.6)}, None, ''),
+        ({'valid': table(50.0, 0.42)}, {'valid': table(60.0, 0.4)}, None, ''),
         ({'valid': table(50.0, 0.5)}, {'valid': table(60.0, 0.4)}, 'WORSE_THAN_FOUNDATION',
          'the stress error is 0.5 GPa, but the foundation model has 0.4'),
         ({'valid': table(50.0, 0.5), 'test': table(70.0, 0.3)},
