@@ -85,9 +85,7 @@ def _worse(errors: Mapping[str, Any], before: Mapping[str, Any]) -> Failure | No
         f'the {name} error is {after[key]:.3g} {unit}, '
         f'but the foundation model has {first[key]:.3g}'
         for name, (unit, factor) in QUANTITIES.items()
-        if (key := f'{name}_mae') in after
-        and key in first
-        and not after[key] < factor * first[key]
+        if (key := f'{name}_mae') in after and key in first and not after[key] < factor * first[key]
     ]
     if not worse:
         return None
