@@ -70,10 +70,11 @@ def mode_shifts(
 def shifts_by_window(
     found: dict[str, FloatArray], windows: Sequence[Sequence[float]]
 ) -> list[dict[str, Any]]:
-    """Return the mean shift (1/cm) of the modes of each window, weighted by their errors.
+    """Return the mean shift (1/cm) of the modes of each window.
 
-    ``scatter_per_cm`` is the root mean square of the single shifts, ``noise_per_cm`` what the
-    errors alone would make it. ``None`` in a window without modes.
+    Modes count alike: the error of one, from as few frames, is no weight. ``scatter_per_cm`` is the
+    root mean square of the single shifts, ``noise_per_cm`` what the errors alone would make it.
+    ``None`` in a window without modes.
 
     :param windows: pairs of energies, 1/cm.
     """
@@ -86,12 +87,11 @@ def shifts_by_window(
             rows.append({**row, **dict.fromkeys(names)})
             continue
         shifts, errors = found['shifts'][inside], found['errors'][inside]
-        precision = 1 / errors**2
         rows.append(
             {
                 **row,
-                'mean_shift_per_cm': float(np.average(shifts, weights=precision)),
-                'error_per_cm': float(precision.sum() ** -0.5),
+                'mean_shift_per_cm': float(shifts.mean()),
+                'error_per_cm': float(np.linalg.norm(errors) / len(errors)),
                 'scatter_per_cm': float(np.sqrt(np.mean(shifts**2))),
                 'noise_per_cm': float(np.sqrt(np.mean(errors**2))),
             }

@@ -21,6 +21,7 @@ import yaml
 from aiida import orm
 from aiida.engine import ProcessBuilder, calcfunction, run_get_node
 
+from aiida_mlip_ins.calculations.functions.compare import compare_moving_modes
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
 from aiida_mlip_ins.calculations.functions.measured import read_measured_spectrum
@@ -29,6 +30,7 @@ from aiida_mlip_ins.calculations.functions.sampling import (
     thermal_frames,
     with_splits,
 )
+from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
@@ -37,6 +39,7 @@ from aiida_mlip_ins.query.summary import summary
 from aiida_mlip_ins.report.html import write_report
 from aiida_mlip_ins.report.page import write_json
 from aiida_mlip_ins.science.sampling import with_bond_lengths, with_rigid_molecules
+from aiida_mlip_ins.workflows.mace_inputs import evaluate_inputs_from_protocol
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
@@ -129,20 +132,24 @@ class Study:
         cells = node.outputs.structures
         return {value: cells[f'pressure_{i}'] for i, value in enumerate(pressures)}
 
+    def own_modes(self, cell: orm.StructureData, model: MaceModelData) -> orm.ProcessNode:
+        """Compute the modes of a cell that are periodic in it."""
+        builder = MacePhononsWorkChain.get_builder_from_protocol(
+            self.engines,
+            cell,
+            model,
+            self.settings['protocol'],
+            overrides={'mace': {'supercell_min_length': 0.0}},
+        )
+        return ended(builder, 'phonons')
+
     def thermal_frames(
         self, cells: Cells, model: MaceModelData, sets: list[dict[str, Any]], seed: int
     ) -> dict[str, FramesData]:
         """Return frames of each cell in the motion that it has with the potential."""
         frames = {}
         for place, cell in enumerate(cells.values()):
-            builder = MacePhononsWorkChain.get_builder_from_protocol(
-                self.engines,
-                cell,
-                model,
-                self.settings['protocol'],
-                overrides={'mace': {'supercell_min_length': 0.0}},  # the cell's own modes are all
-            )
-            constants = ended(builder, 'phonons').outputs.force_constants
+            constants = self.own_modes(cell, model).outputs.force_constants
             for number, settings in enumerate(sets):
                 frames[f'thermal_{place}_{number}'] = thermal_frames(
                     constants, orm.Dict({**settings, 'supercell': np.eye(3, dtype=int).tolist()}),
@@ -205,10 +212,38 @@ class Study:
         )
         return ended(builder, 'chain')
 
+    def limits(self, model: MaceModelData) -> dict[str, Any]:
+        """Return how far the modes of a potential are from DFT's, by window, at each pressure.
 
-def write_results(folder: Path, chain: orm.WorkChainNode, pressures: list[float]) -> None:
+        From the frames of the last round, which move about cells that were relaxed for them.
+        """
+        last = len(self.rounds) - 1
+        scan = self.settings['rounds'][last]['relaxed']['scan']
+        cells = self.relaxed_cells(self.potential(last), scan)
+        labelled = self.rounds[f'round_{last}']
+        builder = MaceEvaluateCalculation.get_builder()
+        builder.code, builder.model, builder.frames = orm.load_code(self.engines), model, labelled
+        inputs = evaluate_inputs_from_protocol(self.settings['protocol'])
+        builder.parameters, builder.metadata = inputs['parameters'], inputs['metadata']
+        predicted = ended(builder, 'forces').outputs.dataset
+        found = {}
+        for pressure, cell in cells.items():
+            constants = self.own_modes(cell, model).outputs.force_constants
+            shifts = compare_moving_modes(
+                orm.List(self.settings['windows']), constants, labelled, predicted
+            )
+            found[f'{pressure:.2f} GPa'] = shifts['windows']
+            for row in shifts['windows']:
+                click.echo(f'{pressure:.2f} GPa, DFT less potential: {row}')
+        return found
+
+
+def write_results(
+    folder: Path, chain: orm.WorkChainNode, pressures: list[float], limits: dict[str, Any]
+) -> None:
     """Write the numbers as summary.json, and per pressure the spectrum, all its rows summed."""
-    write_json(summary(chain), folder / 'summary.json')
+    numbers = {**summary(chain), 'modes_of_dft_less_potential': limits}
+    write_json(numbers, folder / 'summary.json')
     for index, pressure in enumerate(pressures):
         spectrum: InsSpectrumData = chain.outputs.spectra[f'pressure_{index}']
         np.savetxt(
@@ -268,7 +303,8 @@ def main(
         return
     spectrum = read_measured_spectrum(orm.SinglefileData(measured.resolve()), orm.Dict({}))
     chain = study.spectra(spectrum)
-    write_results(folder, chain, settings['pressures'])
+    limits = study.limits(chain.outputs.model)
+    write_results(folder, chain, settings['pressures'], limits)
     for sentence in chain.outputs.agreement.verdict['sentences']:
         click.echo(sentence)
     click.echo(write_report(chain, folder / 'report'))

@@ -66,8 +66,8 @@ def test_windows():
     }
     first, second, empty = shifts_by_window(found, [[0, 200], [200, 600], [600, 900]])
     assert first['mean_shift_per_cm'] == 1.0
-    assert second['mean_shift_per_cm'] == pytest.approx((2.0 + 6.0 / 4) / 1.25)
-    assert second['error_per_cm'] == pytest.approx(1.25**-0.5)
+    assert second['mean_shift_per_cm'] == 4.0
+    assert second['error_per_cm'] == pytest.approx(5**0.5 / 2)
     assert second['scatter_per_cm'] == pytest.approx(np.sqrt(20.0))
     assert empty['n_modes'] == 0
     assert empty['mean_shift_per_cm'] is None

@@ -8,16 +8,22 @@ import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode, calcfunction
 from aiida_phonopy.data import ForceConstantsData
+from ase.geometry import find_mic
 
 from aiida_mlip_ins.calculations.functions.phonons import phonopy_of
+from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
-from aiida_mlip_ins.science import comparison, shift_table, zone_comparison
+from aiida_mlip_ins.data.structure import to_atoms
+from aiida_mlip_ins.science import comparison, mode_forces, shift_table, zone_comparison
+from aiida_mlip_ins.science.dataset import FORCES
 from aiida_mlip_ins.science.modes import Modes
 from aiida_mlip_ins.science.observed import assign_peaks
 from aiida_mlip_ins.science.settings import build
 
 SEPARATOR = '__'
 """Between engine, kind and pressure in the names of the calcfunction's inputs."""
+SAME_CELL = 1e-4
+"""angstrom; what cells that went through files differ by."""
 
 
 def modes_of(node: orm.ArrayData) -> Modes:
@@ -80,6 +86,46 @@ def compare_on_supercell(
     except ValueError as error:
         return ExitCode(401, str(error))
     return orm.Dict(found)
+
+
+@calcfunction
+def compare_moving_modes(
+    windows: orm.List,
+    force_constants: ForceConstantsData,
+    labelled: DatasetData,
+    predicted: DatasetData,
+) -> orm.Dict | ExitCode:
+    """Return by how much the labels of frames in motion would shift a potential's modes at Gamma.
+
+    :param windows: pairs of energies, 1/cm.
+    :param force_constants: the potential's, of the cell that the frames move about; frames with
+        another cell are left out.
+    :param predicted: the same frames with the potential's forces.
+    :return: ``n_frames``, ``modes`` (see ``mode_forces.mode_shifts``) and ``windows`` (one row
+        each, see ``mode_forces.shifts_by_window``).
+    """
+    rest = to_atoms(force_constants.get_unitcell())
+    pairs = [
+        (one, two)
+        for one, two in zip(labelled.get_frames(), predicted.get_frames(), strict=True)
+        if one.numbers.tolist() == rest.numbers.tolist()
+        and np.allclose(one.cell.array, rest.cell.array, atol=SAME_CELL)
+    ]
+    moved = [find_mic(one.positions - rest.positions, rest.cell)[0] for one, _ in pairs]
+    differences = [one.arrays[FORCES] - two.arrays[FORCES] for one, two in pairs]
+    try:
+        found = mode_forces.mode_shifts(
+            phonopy_of(force_constants), np.array(moved), np.array(differences)
+        )
+    except ValueError as error:
+        return ExitCode(401, str(error))
+    return orm.Dict(
+        {
+            'n_frames': len(pairs),
+            'modes': {name: values.tolist() for name, values in found.items()},
+            'windows': mode_forces.shifts_by_window(found, windows.get_list()),
+        }
+    )
 
 
 def _compare(
