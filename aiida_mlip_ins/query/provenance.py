@@ -112,7 +112,8 @@ def settings_of(node: orm.Node) -> list[Row]:
         orm.Dict, with_outgoing='calculation', edge_filters={'type': LinkType.INPUT_CALC.value},
         project='*', edge_project='label',
     )  # fmt: skip
-    found = sorted(query.all(), key=lambda row: row[1].pk)
+    # One node may be the settings of several kinds, whose order is a chance of the database.
+    found = sorted(query.all(), key=lambda row: (row[1].pk, row[0], row[2]))
     made = _created({settings.pk for _, settings, _ in found})
     rows: dict[tuple[str, str, str], Row] = {}
     for label, settings, name in found:

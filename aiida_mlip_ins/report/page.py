@@ -24,6 +24,7 @@ DPI = 160
 def fill(template: str, **values: Any) -> str:
     """Return the page that a template of this folder makes of the values, dated ``now``."""
     made = Environment(
+        keep_trailing_newline=True,
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,

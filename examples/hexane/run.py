@@ -241,7 +241,8 @@ class Study:
 def write_results(
     folder: Path, chain: orm.WorkChainNode, pressures: list[float], limits: dict[str, Any]
 ) -> None:
-    """Write the numbers as summary.json, and per pressure the spectrum, all its rows summed."""
+    """Write summary.json, the potential, and per pressure the spectrum, all its rows summed."""
+    (folder / 'potential.model').write_bytes(chain.outputs.model.get_content(mode='rb'))
     numbers = {**summary(chain), 'modes_of_dft_less_potential': limits}
     write_json(numbers, folder / 'summary.json')
     for index, pressure in enumerate(pressures):
