@@ -180,6 +180,7 @@ class ActiveLearningRoundWorkChain(RoundWithMotion, RoundOfMembers):
         if self.ctx.modes:
             self.ctx.known['frequencies'] = functions.frequency_spreads(**self.ctx.modes)
             self.out('frequencies', self.ctx.known['frequencies'])
+        self._need_verdict()
         found = functions.select_by_disagreement(
             candidates=self.ctx.candidates,
             labelled=self.inputs.dataset,
