@@ -91,7 +91,7 @@ def _training(
         process.get_builder_from_protocol,
         code=inputs.code('engine_code', engine_code),
         dataset=inputs.dataset(dataset, method),
-        foundation=inputs.model(foundation),
+        foundation=inputs.model(foundation, 'foundation'),
         protocol=protocol,
         **own,
     )
