@@ -92,8 +92,8 @@ class Inputs:
         """
         if text is not None and is_public_name(text) and not self._is_label(text):
             self.problems.append(
-                f'{name}: {text} is a public name; `aiida-mlip-ins launch fetch-model {text}` makes '
-                'a node of it, whose PK is to be given here'
+                f'{name}: {text} is a public name, and no node has it; `aiida-mlip-ins launch '
+                f'fetch-model {text}` makes one, to be given here by its PK or this name'
             )
             return None
         if text is not None and Path(text).is_file():
