@@ -85,21 +85,30 @@ class Inputs:
             )
             return None
 
-    def model(self, text: str | None) -> MaceModelData | None:
-        """Return a model node; files and public names are for an engine job to make one of."""
-        if text is not None and is_public_name(text):
+    def model(self, text: str | None, name: str = 'model') -> MaceModelData | None:
+        """Return a model node; files and public names are for an engine job to make one of.
+
+        A node that was made of a public name has it as its label.
+        """
+        if text is not None and is_public_name(text) and not self._is_label(text):
             self.problems.append(
-                f'model: {text} is a public name; `aiida-mlip-ins launch fetch-model {text}` makes '
-                'a node of it, whose PK is to be given here'
+                f'{name}: {text} is a public name, and no node has it; `aiida-mlip-ins launch '
+                f'fetch-model {text}` makes one, to be given here by its PK or this name'
             )
             return None
         if text is not None and Path(text).is_file():
             self.problems.append(
-                f'model: {text} is a file; `aiida-mlip-ins launch inspect-model {text}` makes a '
+                f'{name}: {text} is a file; `aiida-mlip-ins launch inspect-model {text}` makes a '
                 'node of it, whose PK is to be given here'
             )
             return None
-        return self.node('model', text, MaceModelData)
+        return self.node(name, text, MaceModelData)
+
+    @staticmethod
+    def _is_label(text: str) -> bool:
+        """Whether there is a model with this label."""
+        nodes = orm.QueryBuilder().append(MaceModelData, filters={'label': text})
+        return nodes.count() > 0
 
     def model_or_file(self, name: str, text: str) -> orm.SinglefileData | None:
         """Return a model node, or the file of a model, for what can inspect it itself."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import click
 
-from aiida_mlip_ins.cli import options
+from aiida_mlip_ins.cli import launch_models, options
+from aiida_mlip_ins.cli.link_command import FOUNDATION, METHOD, NUMBERS, link
 from aiida_mlip_ins.cli.spectra import BACKGROUND, WINDOWS
 
 STRUCTURE = click.argument('structure', metavar='STRUCTURE')
@@ -17,10 +17,7 @@ DATASET = click.option(
     '--dataset', metavar='DATASET',
     help='Labelled frames to start from (a node or an extended XYZ file).',
 )  # fmt: skip
-METHOD = click.option(
-    '--method', metavar='TEXT', help='For a file: how its labels were computed, kept with them.'
-)
-FOUNDATION = click.option('--foundation', metavar='NODE', help='Model that trainings start from.')
+DFT = (options.PW_CODE, options.PSEUDO_FAMILY)
 
 
 @click.group('launch')
@@ -30,36 +27,6 @@ def launch() -> None:
     A STRUCTURE is a CIF, any other file that ASE reads, or a node; nodes are given by PK, UUID or
     label. Inputs are checked before anything is submitted; what is wrong with them is listed.
     """
-
-
-def link(*declared: Callable) -> Callable:
-    """Declare a subcommand: its own arguments and options, then those that all links share.
-
-    The decorated function takes the inputs to be collected and returns the builder.
-    """
-
-    def decorate(function: Callable) -> click.Command:
-        @wraps(function)
-        def command(profile: str | None, daemon: bool, check: bool, **given: Any) -> None:
-            from aiida_mlip_ins.cli import profile as profiles
-
-            profiles.load(profile)
-            from aiida_mlip_ins.cli.carry_out import carry_out
-            from aiida_mlip_ins.cli.inputs import Inputs
-
-            inputs = Inputs()
-            carry_out(inputs, function(inputs, **given), daemon, check)
-
-        shared = (options.DAEMON, options.CHECK, options.PROFILE)
-        for option in reversed((*declared, *shared)):
-            command = option(command)
-        return launch.command(function.__name__.strip('_').replace('_', '-'))(command)
-
-    return decorate
-
-
-NUMBERS = (options.PROTOCOL, options.OVERRIDES)
-DFT = (options.PW_CODE, options.PSEUDO_FAMILY)
 
 
 @link(
@@ -99,33 +66,6 @@ def pw_pressure_scan(inputs: Any, **given: Any) -> Any:
 
 
 @link(
-    click.argument('dataset', metavar='DATASET'), METHOD, FOUNDATION,
-    click.option('--replay', metavar='NODE',
-                 help='Frames with labels of the foundation model that it is not to forget; needs '
-                      'the loss `universal`.'),
-    options.ENGINE_CODE, *NUMBERS,
-)  # fmt: skip
-def train(inputs: Any, **given: Any) -> Any:
-    """Train a potential on DATASET (a node, or an extended XYZ file with REF_... labels)."""
-    from aiida_mlip_ins.cli import links_models
-
-    return links_models.train(inputs, **given)
-
-
-@link(
-    click.argument('dataset', metavar='DATASET'), METHOD, FOUNDATION,
-    click.option('--size', type=int, help='Number of potentials.'),
-    click.option('--max-concurrent', type=int, help='Trainings side by side.'),
-    options.ENGINE_CODE, *NUMBERS,
-)  # fmt: skip
-def committee(inputs: Any, **given: Any) -> Any:
-    """Train a committee of potentials on DATASET, and calibrate its spread."""
-    from aiida_mlip_ins.cli import links_models
-
-    return links_models.committee(inputs, **given)
-
-
-@link(
     STRUCTURE,
     click.option('--committee', metavar='PROCESS',
                  help='Committee that has ended: its potentials and their calibration.'),
@@ -160,37 +100,6 @@ def active_learning(inputs: Any, **given: Any) -> Any:
     from aiida_mlip_ins.cli import links_active
 
     return links_active.active_learning(inputs, **given)
-
-
-@link(
-    click.argument('frames', metavar='FRAMES'),
-    click.option('--model', metavar='NODE', required=True, help='Potential.'),
-    options.ENGINE_CODE, *NUMBERS,
-)  # fmt: skip
-def evaluate(inputs: Any, **given: Any) -> Any:
-    """Label FRAMES (a node or a file that ASE reads) with a potential."""
-    from aiida_mlip_ins.cli import links_models
-
-    return links_models.evaluate(inputs, **given)
-
-
-@link(click.argument('file', metavar='FILE', type=options.EXISTING_FILE), options.ENGINE_CODE)
-def inspect_model(inputs: Any, **given: Any) -> Any:
-    """Make a node of the model in FILE, opened by an engine job and nowhere else."""
-    from aiida_mlip_ins.cli import links_models
-
-    return links_models.inspect_model(inputs, **given)
-
-
-@link(click.argument('name', metavar='NAME'), options.ENGINE_CODE)
-def fetch_model(inputs: Any, **given: Any) -> Any:
-    """Download a foundation model where the engines are, and make a node of it.
-
-    NAME is a family and a name as mace has them, such as mace_mp:medium-mpa-0 or mace_off:small.
-    """
-    from aiida_mlip_ins.cli import links_models
-
-    return links_models.fetch_model(inputs, **given)
 
 
 @link(
@@ -303,3 +212,11 @@ def compare_spectra(inputs: Any, **given: Any) -> Any:
     from aiida_mlip_ins.cli import links_compare
 
     return links_compare.compare_spectra(inputs, **given)
+
+
+for command in (
+    chain, reference, pw_pressure_scan, bands, active_learning, mace_pressure_scan, phonons, ins,
+    md_ins, cure, compare, compare_spectra, launch_models.train, launch_models.committee,
+    launch_models.evaluate, launch_models.inspect_model, launch_models.fetch_model,
+):  # fmt: skip
+    launch.add_command(command)

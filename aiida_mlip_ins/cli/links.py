@@ -49,7 +49,7 @@ def chain(
         pw_code=inputs.code('pw_code', pw_code) if needs_dft else None,
         dataset=inputs.dataset(dataset, method),
         model=inputs.model(model),
-        foundation=inputs.model(foundation),
+        foundation=inputs.model(foundation, 'foundation'),
         measured=_measured(inputs, measured),
         check=dft_check,
         protocol=protocol,

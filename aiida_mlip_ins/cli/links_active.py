@@ -42,7 +42,7 @@ def active_learning(
         pressures=inputs.pressures(pressures),
         engine_code=inputs.code('engine_code', engine_code),
         pw_code=inputs.code('pw_code', pw_code),
-        foundation=inputs.model(foundation),
+        foundation=inputs.model(foundation, 'foundation'),
         stop_after_round=stop_after_round,
         protocol=protocol,
         overrides=given,

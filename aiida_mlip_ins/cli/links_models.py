@@ -20,16 +20,11 @@ def train(
     """Return the training of a potential."""
     from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
-    return build(
-        inputs,
-        MaceTrainWorkChain.get_builder_from_protocol,
-        code=inputs.code('engine_code', engine_code),
-        dataset=inputs.dataset(dataset, method),
-        foundation=inputs.model(foundation),
+    return _training(
+        inputs, MaceTrainWorkChain, dataset, method, foundation, engine_code, protocol,
         replay=inputs.node('replay', replay, DatasetData),
-        protocol=protocol,
         overrides=inputs.overrides(overrides),
-    )
+    )  # fmt: skip
 
 
 def committee(
@@ -39,15 +34,10 @@ def committee(
     """Return the training of a committee of potentials."""
     from aiida_mlip_ins.workflows.committee import CommitteeWorkChain
 
-    return build(
-        inputs,
-        CommitteeWorkChain.get_builder_from_protocol,
-        code=inputs.code('engine_code', engine_code),
-        dataset=inputs.dataset(dataset, method),
-        foundation=inputs.model(foundation),
-        protocol=protocol,
+    return _training(
+        inputs, CommitteeWorkChain, dataset, method, foundation, engine_code, protocol,
         overrides=inputs.overrides(overrides, size=size, max_concurrent=max_concurrent),
-    )
+    )  # fmt: skip
 
 
 def evaluate(
@@ -89,6 +79,22 @@ def fetch_model(inputs: Inputs, name: str, engine_code: str) -> ProcessBuilder |
 
     given = {'code': inputs.code('engine_code', engine_code), 'name': orm.Str(name)}
     return _job(inputs, MaceFetchCalculation, given, {})
+
+
+def _training(
+    inputs: Inputs, process: Any, dataset: str, method: str | None, foundation: str | None,
+    engine_code: str, protocol: str | None, **own: Any,
+) -> ProcessBuilder | None:  # fmt: skip
+    """Return the builder of a training of one potential or of several."""
+    return build(
+        inputs,
+        process.get_builder_from_protocol,
+        code=inputs.code('engine_code', engine_code),
+        dataset=inputs.dataset(dataset, method),
+        foundation=inputs.model(foundation, 'foundation'),
+        protocol=protocol,
+        **own,
+    )
 
 
 def _job(

@@ -15,6 +15,9 @@ from aiida_mlip_ins.workflows.lanes import outputs_in
 from aiida_mlip_ins.workflows.md_stability import MdStabilityWorkChain
 from aiida_mlip_ins.workflows.pressures import pressure_key
 
+NOT_KNOWN = {'verdict': 'not known', 'reasons': ['there was no molecular dynamics to judge by']}
+"""In the place of a verdict where one is asked for, and there is none."""
+
 
 class RoundWithMotion(Composition):
     """Moves the relaxed crystals with the first member, and offers the frames as candidates.
@@ -62,3 +65,11 @@ class RoundWithMotion(Composition):
             if made.is_finished_ok:
                 self.ctx.moving[f'motion_{key}'] = frames
             self._note_missing(made, f'frames of {key}')
+
+    def _need_verdict(self) -> None:
+        """Have it count that motion is not known, where it is asked for.
+
+        Of no crystal that is relaxed, or of jobs that failed, there is no verdict.
+        """
+        if 'md' in self.inputs and 'motion' not in self.ctx.known:
+            self.ctx.known['motion'] = orm.Dict(NOT_KNOWN).store()

@@ -11,23 +11,22 @@ from aiida_mlip_ins.calculations.functions import active as functions
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
 from aiida_mlip_ins.calculations.functions.sampling import frames_from_relaxation, pool_frames
-from aiida_mlip_ins.calculations.mace_evaluate import MaceEvaluateCalculation
 from aiida_mlip_ins.data.frames import FramesData
 from aiida_mlip_ins.science.active import ActiveSettings, needs_labels, volume_range
 from aiida_mlip_ins.science.settings import build
 from aiida_mlip_ins.workflows import committee
 from aiida_mlip_ins.workflows.active_md import RoundWithMotion
+from aiida_mlip_ins.workflows.active_members import RoundOfMembers
 from aiida_mlip_ins.workflows.active_ports import define_inputs, define_outputs
-from aiida_mlip_ins.workflows.composition import cause_of, set_link_label
+from aiida_mlip_ins.workflows.composition import cause_of
 from aiida_mlip_ins.workflows.frame_inputs import kpoint_problems
 from aiida_mlip_ins.workflows.lanes import outputs_in
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
-from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 from aiida_mlip_ins.workflows.pressures import pressure_key
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
 
-class ActiveLearningRoundWorkChain(RoundWithMotion):
+class ActiveLearningRoundWorkChain(RoundWithMotion, RoundOfMembers):
     """Train a committee on what is labelled, and label the frames that it disagrees on most.
 
     The first member relaxes the crystal; candidates are made around its cells, and steps of its
@@ -78,8 +77,6 @@ class ActiveLearningRoundWorkChain(RoundWithMotion):
         """Begin with the given cells."""
         self.ctx.missing = []
         self.ctx.cells = dict(self.inputs.cells)
-        self.ctx.predictions = {}
-        self.ctx.modes = {}
         self.ctx.moving = {}
         self.ctx.known = {}
         self.ctx.failure = None
@@ -171,45 +168,9 @@ class ActiveLearningRoundWorkChain(RoundWithMotion):
         found = kpoint_problems(self.ctx.candidates, distance, self.inputs.structure)
         if found:
             return self.exit_codes.ERROR_CANDIDATES_FAILED.format(cause='; '.join(found))
-        self.ctx.waiting = [[member, ''] for member in self.ctx.models]
-        if 'mace_phonons' in self.inputs:
-            self.ctx.waiting += [[m, p] for p in self.ctx.relaxed for m in self.ctx.models]
+        self._list_tasks()
         self.report(f'{self.ctx.candidates.n_frames} candidates, {len(self.ctx.models)} members')
         return None
-
-    def has_tasks(self) -> bool:
-        """Whether there is something to be computed with a member."""
-        return bool(self.ctx.waiting)
-
-    def run_tasks(self) -> ToContext:
-        """Start as many evaluations and phonons as there may be side by side."""
-        count = self.inputs.max_concurrent.value
-        self.ctx.running, self.ctx.waiting = self.ctx.waiting[:count], self.ctx.waiting[count:]
-        nodes = {}
-        for member, pressure in self.ctx.running:
-            process: type[Process] = MacePhononsWorkChain if pressure else MaceEvaluateCalculation
-            if pressure:
-                inputs = self.exposed_inputs(MacePhononsWorkChain, 'mace_phonons')
-                inputs['structure'] = self.ctx.cells[pressure]
-            else:
-                inputs = self.exposed_inputs(MaceEvaluateCalculation, 'evaluate')
-                inputs['frames'] = self.ctx.candidates
-            inputs['model'] = self.ctx.models[member]
-            label = _label(member, pressure)
-            set_link_label(inputs, label)
-            nodes[label] = self.submit(process, **inputs)
-        return ToContext(**nodes)
-
-    def inspect_tasks(self) -> None:
-        """Take labels and modes."""
-        for member, pressure in self.ctx.running:
-            label = _label(member, pressure)
-            node = self.ctx[label]
-            self._note_missing(node, label)
-            if node.is_finished_ok and pressure:
-                self.ctx.modes[f'{member}_{pressure}'] = node.outputs.modes
-            elif node.is_finished_ok:
-                self.ctx.predictions[member] = node.outputs.dataset
 
     def choose(self) -> ExitCode | None:
         """Choose what is labelled, unless all that is asked for is reached."""
@@ -219,6 +180,7 @@ class ActiveLearningRoundWorkChain(RoundWithMotion):
         if self.ctx.modes:
             self.ctx.known['frequencies'] = functions.frequency_spreads(**self.ctx.modes)
             self.out('frequencies', self.ctx.known['frequencies'])
+        self._need_verdict()
         found = functions.select_by_disagreement(
             candidates=self.ctx.candidates,
             labelled=self.inputs.dataset,
@@ -299,11 +261,6 @@ class ActiveLearningRoundWorkChain(RoundWithMotion):
     def _seed(self) -> int:
         """Seed of the random numbers of this round."""
         return int(self.inputs.seed.value + self.inputs.number.value)
-
-
-def _label(member: str, pressure: str) -> str:
-    """Return the name of what is computed with a member, at a pressure or for the candidates."""
-    return f'phonons_{member}_{pressure}' if pressure else f'evaluate_{member}'
 
 
 def _number(key: str) -> int:

@@ -15,6 +15,7 @@ from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.workflows.composition import fill, tried
 from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.phonon_inputs import isotope_problems
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain
 from aiida_mlip_ins.workflows.protocols import load_protocol
 
@@ -119,7 +120,7 @@ def validate_pressure(value: orm.Float, _: Any) -> str | None:
 
 
 def validate(value: Mapping[str, Any], _: Any) -> str | None:
-    """Refuse elements that the model does not know, and what a larger cell has no use for."""
+    """Refuse elements or nuclides that are not known, and what a larger cell has no use for."""
     found = []
     if 'model' in value and 'structure' in value:
         found += model_problems(value['model'], value['structure'].get_symbols_set(), 'structure')
@@ -135,10 +136,14 @@ def validate(value: Mapping[str, Any], _: Any) -> str | None:
     if parameters is not None and parameters['primitive_cell'] != 'given':
         found.append("phonons.parameters.primitive_cell: it must be 'given', as modes are followed")
     spectrum = value.get('ins', {}).get('ins', {}).get('parameters')
-    numbered = [key for key in spectrum['isotopes'] if key.isdigit()] if spectrum else []
+    isotopes = spectrum['isotopes'] if spectrum else {}
+    where = 'ins.ins.parameters.isotopes'
+    numbered = [key for key in isotopes if key.isdigit()]
     if numbered:
         found.append(
-            'ins.ins.parameters.isotopes: atoms are numbered anew where a mode is followed; name '
-            f'elements instead of {", ".join(numbered)}'
+            f'{where}: atoms are numbered anew where a mode is followed; name elements instead of '
+            f'{", ".join(numbered)}'
         )
+    elif 'structure' in value:
+        found += isotope_problems(isotopes, value['structure'], None, where)
     return '\n'.join(found) or None

@@ -45,9 +45,12 @@ def node_problems(inputs: Any) -> list[str]:
         )
     simulation = ((inputs.get('ins') or {}).get('ins') or {}).get('parameters')
     if simulation is not None and not structure_problems(inputs['structure']):
-        phonons = (inputs.get('mace_phonons') or {}).get('parameters')
         where = 'ins.ins.parameters.isotopes'
-        found += isotope_problems(simulation['isotopes'], inputs['structure'], phonons, where)
+        lines: list[str] = []
+        for port in ('mace_phonons', 'pw_phonons'):
+            phonons = (inputs.get(port) or {}).get('parameters')
+            lines += isotope_problems(simulation['isotopes'], inputs['structure'], phonons, where)
+        found += dict.fromkeys(lines)
     return found
 
 

@@ -79,7 +79,7 @@ class MaceTrainWorkChain(BaseRestartWorkChain):
             (415, 'NO_PROGRESS', 'Jobs were stopped before they had done a single epoch: '),
             (420, 'NO_IMPROVEMENT', ''),
             (421, 'WORSE_THAN_FOUNDATION', ''),
-            (422, 'STRESS_DIVERGED', 'More weight on them did not help: '),
+            (422, 'STRESS_DIVERGED', 'More weight on them did not help, or there is none: '),
         ):
             spec.exit_code(status, f'ERROR_{name}', message=f'{message}{{cause}}')
         # fmt: on

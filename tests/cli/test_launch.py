@@ -148,6 +148,17 @@ def test_public_names_of_models(refused, cif, engine_code):
     assert 'launch fetch-model mace_off:small' in said
     said = refused('fetch-model', 'medium-mpa-0')
     assert "'medium-mpa-0' is none of mace_mp:NAME, mace_off:NAME" in said
+    said = refused('train', 'x', '--foundation', 'mace_off:small')
+    assert 'foundation: mace_off:small is a public name' in said
+
+
+def test_a_model_that_was_fetched_is_found_by_its_name(refused, cif, engine_code):
+    node = toy_model()
+    node.label = 'mace_off:large'
+    node.store()
+    said = refused('mace-pressure-scan', cif, '--model', 'mace_off:large', '--pressures', '0')
+    assert 'public name' not in said
+    assert 'Al, Ni' in said
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,24 @@ def test_frames_of_motion_are_candidates_as_long_as_the_crystal_holds() -> None:
     assert process.outputs['motion']['reasons'] == row['motion_reasons']
 
 
+def test_motion_that_was_asked_for_and_did_not_come_about_reaches_nothing() -> None:
+    targets = {'target_force_error': None, 'target_frequency_spread': 3.0}
+    process, _ = begun(
+        md_temperatures=[8.0], md={'supercell_matrix': [3, 1, 1]}, settings={**SETTINGS, **targets}
+    )
+    to_candidates(process)
+    process.ctx.motion = finished(MdStabilityWorkChain, {}, 401)
+    process.inspect_motion()
+    do_tasks(process)
+    process.choose()
+    assert process.has_frames()
+    label_frames(process)
+    assert process.results() is None
+    row = process.outputs['row']
+    assert not row['reached']
+    assert 'not known in molecular dynamics' in row['sentences']
+
+
 def test_without_motion_there_is_none() -> None:
     process, _ = begun()
     to_candidates(process)

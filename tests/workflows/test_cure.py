@@ -159,6 +159,9 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match='give three multiples') as error:
         instantiate(made)
     assert 'name elements instead of 0' in str(error.value)
+    made = builder(overrides={'ins': {'parameters': {'isotopes': {'Ni': '99Ni'}}}})
+    with pytest.raises(ValueError, match=r'isotopes\.Ni: no mass of 99Ni is known'):
+        instantiate(made)
 
 
 def test_a_stable_crystal_goes_straight_to_its_spectrum() -> None:

@@ -167,6 +167,10 @@ def test_nuclides_that_the_crystal_cannot_have_are_refused_at_the_door(made):
         made(ins={'parameters': {'isotopes': {'C': '13C'}}})
     with pytest.raises(ValueError, match='no mass of 7H is known'):
         made(ins={'parameters': {'isotopes': {'H': '7H'}}})
+    inputs = made(ins={'parameters': {'isotopes': {'0': '24Mg'}}})._inputs(prune=True)
+    assert input_problems(inputs, None) is None
+    inputs['pw_phonons'] = {'parameters': orm.Dict({**PARAMETERS, 'primitive_cell': 'auto'})}
+    assert 'elements instead of 0' in input_problems(inputs, None)
 
 
 def test_what_is_not_cured_is_said_and_the_rest_goes_on(made):

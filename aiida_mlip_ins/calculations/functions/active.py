@@ -115,7 +115,7 @@ def frames_of_motion(
     if not sound:
         return ExitCode(400, 'trajectory: atoms overlap from the first frame on')
     for frame in sound:
-        frame.info['matrix'] = ' '.join(str(int(number)) for number in np.ravel(matrix))
+        frame.info['matrix'] = sampling.matrix_text(matrix)
     return FramesData.from_frames(sound)
 
 

@@ -124,7 +124,7 @@ def displaced(
     if matrix is not None:
         cell = phonon.supercell
         rest = Atoms(cell.symbols, positions=cell.positions, cell=cell.cell, pbc=True)
-        numbers['matrix'] = ' '.join(str(int(x)) for x in np.ravel(matrix))
+        numbers['matrix'] = matrix_text(matrix)
     frames = []
     for row in phonon.displacements:  # atom, then its displacement
         atom, move = int(row[0]), np.asarray(row[1:], dtype=float)
@@ -263,9 +263,13 @@ def supercells(atoms: Atoms, matrices: Sequence[Sequence[Sequence[int]]]) -> lis
     frames = []
     for matrix in matrices:
         large = make_supercell(atoms, np.asarray(matrix, dtype=int))
-        numbers = {'matrix': ' '.join(str(int(x)) for x in np.ravel(matrix))}
-        frames.append(bare_copy(large, 'supercell', **inherited(atoms), **numbers))
+        frames.append(bare_copy(large, 'supercell', **inherited(atoms), matrix=matrix_text(matrix)))
     return frames
+
+
+def matrix_text(matrix: Sequence[Sequence[int]] | np.ndarray) -> str:
+    """Return a supercell's 3x3 matrix as ``info['matrix']`` has it, which files keep as it is."""
+    return ' '.join(str(int(number)) for number in np.ravel(matrix))
 
 
 def folded_mesh(matrix: Sequence[Sequence[int]], mesh: Sequence[int]) -> tuple[int, int, int]:
