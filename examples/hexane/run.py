@@ -110,15 +110,22 @@ class Study:
         strained = compressed(self.crystal, orm.List(guess['strain']))
         return {0.0: self.crystal, guess['pressure']: strained}
 
-    def potential(self, number: int) -> MaceModelData:
-        """Train on the rounds before one, with the numbers of that round."""
+    def train(
+        self, dataset: DatasetData, numbers: dict[str, Any], start: MaceModelData | None = None
+    ) -> MaceModelData:
+        """Train on a dataset, from a potential or from nothing."""
         builder = MaceTrainWorkChain.get_builder_from_protocol(
             self.engines,
-            self.dataset(number),
+            dataset,
             protocol=self.settings['protocol'],
-            overrides=self.settings['rounds'][number]['relaxed']['train'],
+            overrides=numbers,
+            foundation=start,
         )
         return ended(builder, 'training').outputs.model
+
+    def potential(self, number: int) -> MaceModelData:
+        """Train on the rounds before one, with the numbers of that round."""
+        return self.train(self.dataset(number), self.settings['rounds'][number]['relaxed']['train'])
 
     def relaxed_cells(self, model: MaceModelData, scan: dict[str, Any]) -> Cells:
         """Return the crystal as a potential relaxes it."""
@@ -196,8 +203,11 @@ class Study:
     def spectra(self, measured: orm.Data) -> orm.WorkChainNode:
         """Train on all frames; pressures, phonons, spectra, compared with the measured one.
 
-        The training goes on from the potential of the last round.
+        The training goes on from the potential of the last round, through those of `before`.
         """
+        start = self.potential(len(self.rounds) - 1)
+        for numbers in self.settings['before']:
+            start = self.train(self.dataset(), numbers, start)
         compared = {**self.settings['comparison'], 'windows': self.settings['windows']}
         builder = HighPressureInsWorkChain.get_builder_from_protocol(
             self.crystal,
@@ -206,7 +216,7 @@ class Study:
             protocol=self.settings['protocol'],
             overrides={**self.settings['chain'], 'compare_spectra': compared},
             dataset=self.dataset(),
-            foundation=self.potential(len(self.rounds) - 1),
+            foundation=start,
             measured={0.0: measured},
             check=False,
         )
