@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import sys
 import urllib.request
@@ -48,7 +49,11 @@ def download(url: str, path: Path) -> None:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open('wb') as file:
             shutil.copyfileobj(answer, file)
-    except OSError as error:
+            announced = answer.headers.get('Content-Length', file.tell())
+            # An answer of known length that breaks off is no error to the library.
+            if file.tell() < int(announced):
+                raise OSError(f'it broke off after {file.tell()} of {announced} bytes')
+    except (OSError, http.client.HTTPException) as error:
         raise DriverError(
             'DOWNLOAD_FAILED',
             f'{url}: {error}',

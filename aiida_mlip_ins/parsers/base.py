@@ -12,6 +12,9 @@ from aiida.parsers import Parser
 
 from aiida_mlip_ins.drivers.common import ERROR, RESULTS
 
+UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+"""What reading a broken output raises; ``TypeError`` where a number is not one."""
+
 
 class EngineParser(Parser):
     """Reads ``results.json`` or ``error.json``; subclasses turn the files into nodes.
@@ -27,7 +30,9 @@ class EngineParser(Parser):
         results: dict[str, Any] | None = None
         if RESULTS in names:
             try:
-                results = json.loads(self.retrieved.get_object_content(RESULTS))
+                content = self.retrieved.get_object_content(RESULTS)
+                # A node holds no NaN and no infinity.
+                results = json.loads(content, parse_constant=lambda _: None)
             except json.JSONDecodeError as error:
                 return self._exit('OUTPUT_UNREADABLE', f'{RESULTS}: {error}')
         if ERROR in names:
@@ -36,7 +41,7 @@ class EngineParser(Parser):
                 try:
                     self.parse_results(results, temporary)
                     self.out('results', orm.Dict(results))
-                except (OSError, ValueError, KeyError) as problem:
+                except UNREADABLE as problem:
                     self.logger.warning(f'nothing was saved of it: {problem}')
             else:
                 self._save_remains(temporary)
@@ -48,7 +53,7 @@ class EngineParser(Parser):
             return self._exit('OUTPUT_MISSING', self._last_words(names))
         try:
             code = self.parse_results(results, temporary)
-        except (OSError, ValueError, KeyError) as error:
+        except UNREADABLE as error:
             return self._exit('OUTPUT_UNREADABLE', f'{type(error).__name__}: {error}')
         self.out('results', orm.Dict(results))
         return code

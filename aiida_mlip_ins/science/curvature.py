@@ -8,7 +8,6 @@ that are periodic in it. Forces of another origin on the same frames give others
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +29,7 @@ FloatArray = NDArray[np.float64]
 ATOM, DISPLACEMENT = 'displaced_atom', 'displacement'
 """Keys of ``info``: index of the one atom that was moved, and its way (3,) in angstrom."""
 ALIKE = 1e-4
-"""angstrom; displacements of cells that differ by less belong to one set."""
+"""angstrom; cells that differ by less, having been through files, are one."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +147,10 @@ def _with_displacements(rest: Atoms, frames: Sequence[Atoms]) -> Phonon | None:
     phonon = Phonopy(cell, supercell_matrix=np.eye(3, dtype=int), primitive_matrix=np.eye(3))
     moves = [(int(f.info[ATOM]), np.asarray(f.info[DISPLACEMENT], dtype=float)) for f in frames]
     phonon.generate_displacements(distance=float(np.linalg.norm(moves[0][1])))
-    wanted = Counter(int(row[0]) for row in phonon.displacements)
-    if len(rest) < 2 or wanted - Counter(atom for atom, _ in moves):
+    if len(rest) < 2 or not all(
+        any(atom == int(row[0]) and np.allclose(move, row[1:], atol=ALIKE) for atom, move in moves)
+        for row in phonon.displacements
+    ):
         return None
     phonon.dataset = {
         'natom': len(rest),

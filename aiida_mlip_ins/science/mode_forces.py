@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_mlip_ins.science.phonons import Phonon, acoustic_modes, gamma_modes
-from aiida_mlip_ins.science.units import PER_CM_PER_THZ
+from aiida_mlip_ins.science.phonons import Phonon, acoustic_modes, gamma_modes, per_cm
 
 FloatArray = NDArray[np.float64]
 
@@ -59,7 +58,7 @@ def mode_shifts(
     spread = np.sum(places**2, axis=1)
     slopes = np.sum(forces * places, axis=1) / spread
     left = np.sum((forces - slopes[:, None] * places) ** 2, axis=1) / (len(displacements) - 2)
-    to_shift = _squared_per_cm() / (2 * frequencies)
+    to_shift = per_cm() ** 2 / (2 * frequencies)
     return {
         'frequencies': frequencies,
         'shifts': -slopes * to_shift,
@@ -97,10 +96,3 @@ def shifts_by_window(
             }
         )
     return rows
-
-
-def _squared_per_cm() -> float:
-    """Return what turns eV/(angstrom^2 u) into (1/cm)^2."""
-    from phonopy.physical_units import get_physical_units
-
-    return float((get_physical_units().DefaultToTHz * PER_CM_PER_THZ) ** 2)

@@ -211,17 +211,21 @@ def gamma_modes(phonon: Phonon) -> tuple[np.ndarray, np.ndarray]:
     The dynamical matrix is real there, and so are its eigenvectors once it is treated as real; the
     sign is fixed by making the largest component positive.
     """
-    from phonopy.physical_units import get_physical_units
-
     phonon.dynamical_matrix.run([0, 0, 0])
     matrix = phonon.dynamical_matrix.dynamical_matrix.real
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    to_thz = get_physical_units().DefaultToTHz
-    frequencies = np.sign(values) * np.sqrt(np.abs(values)) * to_thz * PER_CM_PER_THZ
+    frequencies = np.sign(values) * np.sqrt(np.abs(values)) * per_cm()
     vectors = vectors.T
     largest = vectors[np.arange(len(vectors)), np.abs(vectors).argmax(axis=1)]
     vectors = vectors * np.sign(largest)[:, None]
     return frequencies, vectors.reshape(len(frequencies), -1, 3)
+
+
+def per_cm() -> float:
+    """Return what turns the root of eV/(angstrom^2 u) into 1/cm."""
+    from phonopy.physical_units import get_physical_units
+
+    return float(get_physical_units().DefaultToTHz * PER_CM_PER_THZ)
 
 
 def acoustic_modes(eigenvectors: np.ndarray, masses: np.ndarray) -> np.ndarray:

@@ -112,6 +112,8 @@ def get_builder(
             code, [structure] * len(pressures), None, pressures, numbers['md_temperatures'],
             links['md'].pop('supercell_matrix', None), protocol, links['md'], engine_options,
         )  # fmt: skip
+    elif links['md']:
+        found.append("md: no molecular dynamics is run without 'md_temperatures', such as [300.0]")
     evaluate = tried(found, 'evaluate', evaluate_inputs_from_protocol, protocol, links['evaluate'])
     builder = cls.get_builder()
     builder.structure = structure

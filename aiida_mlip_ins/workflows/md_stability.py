@@ -232,7 +232,10 @@ class MdStabilityWorkChain(WorkChain):
     def results(self) -> ExitCode | None:
         """Put the verdicts together, and say what is missing."""
         if self.ctx.verdicts:
-            verdict = collect_verdicts(**self.ctx.verdicts)
+            missing = [
+                cause for key, cause in self.ctx.failures.items() if key not in self.ctx.verdicts
+            ]
+            verdict = collect_verdicts(orm.List(missing), **self.ctx.verdicts)
             self.out('verdict', verdict)
             self.report(f'{verdict["verdict"]}: {"; ".join(verdict["reasons"])}')
         if self.ctx.failures:

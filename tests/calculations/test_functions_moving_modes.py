@@ -58,3 +58,9 @@ def test_two_frames_are_too_few(aiida_profile):
     )
     assert node.exit_status == 401
     assert '2 frames' in node.exit_message
+    elsewhere = DatasetData.from_frames(frames_of(constants, 1.0, count=3, strain=0.01), 'springs')
+    _, node = compare_moving_modes.run_get_node(
+        orm.List([[0.0, 100.0]]), constants, elsewhere, elsewhere.clone()
+    )
+    assert node.exit_status == 401
+    assert 'no frame of the dataset moves about this cell' in node.exit_message

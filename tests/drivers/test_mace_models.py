@@ -6,7 +6,9 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import ase
@@ -285,6 +287,24 @@ def test_a_model_is_fetched_by_its_name(fetch: Callable, toy_model: Path, tmp_pa
     assert found['sha256'] == hashlib.sha256(toy_model.read_bytes()).hexdigest()
     assert (found['elements'], found['name']) == (['Al', 'Ni'], 'mace_mp:tiny')
     assert found['url'] == toy_model.as_uri()
+
+
+class HalfAnAnswer(BaseHTTPRequestHandler):
+    """Announces more than it sends."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header('Content-Length', '100')
+        self.end_headers()
+        self.wfile.write(bytes(60))
+
+
+def test_a_download_that_breaks_off(fetch: Callable) -> None:
+    with HTTPServer(('127.0.0.1', 0), HalfAnAnswer) as server:
+        Thread(target=server.handle_request).start()
+        error = fetch('mace_mp:tiny', f'http://127.0.0.1:{server.server_port}/tiny.model')
+    assert error['kind'] == 'DOWNLOAD_FAILED'
+    assert 'broke off after 60 of 100 bytes' in error['message']
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,14 @@ def test_train_that_another_job_can_take_over(train: Path, kind: str, status: in
     assert {'model', 'learning_curve'} <= set(outputs)
 
 
+def test_what_is_not_a_number_is_none(train: Path) -> None:
+    """A node cannot hold NaN; that a driver found one is not to lose the rest."""
+    edit(train, 'results.json', lambda content: content.update(spread=[1.0, float('nan')]))
+    outputs, node = parsed('train', train, train_inputs())
+    assert node.exit_status == 0
+    assert outputs['results']['spread'] == [1.0, None]
+
+
 @pytest.mark.parametrize(('seen', 'status'), [(None, 301), (110, 0)])
 def test_train_killed_with_its_driver(tmp_path: Path, seen: int | None, status: int) -> None:
     """The scheduler may know why nothing is left: the parser, with 0, leaves it at that."""

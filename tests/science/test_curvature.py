@@ -78,6 +78,11 @@ def test_sets_are_told_apart_and_need_to_be_whole() -> None:
     assert [one.members[:2] for one in sets] == [[0, 2], [1, 3]]
     assert len(displaced_sets(mixed[1:])) == 1
     assert displaced_sets(other) == []
+    # Two displacements of one atom along the same way are one.
+    atoms = [frame.info['displaced_atom'] for frame in small]
+    twice = [small[atoms.index(atom)] for atom in atoms]
+    assert len(set(atoms)) < len(atoms)
+    assert displaced_sets(twice) == []
     rows = curvature_errors(sets, [1.21 * f for f in forces_of(mixed[:-1])])
     expected = 0.1 * np.mean([one.frequencies.mean() for one in sets])
     assert frequency_mae(rows) == pytest.approx(expected, rel=1e-4)

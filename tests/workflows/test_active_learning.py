@@ -99,6 +99,8 @@ def test_molecular_dynamics_can_be_asked_for() -> None:
     with pytest.raises(ValueError, match=r"did you mean 'max_rmsd'") as error:
         builder(overrides=changes)
     assert 'md: ' in str(error.value)
+    with pytest.raises(ValueError, match=r"md: no molecular dynamics .* 'md_temperatures'"):
+        builder(overrides=overrides(md={'criteria': {'max_rmsd': 1.0}}))
     uneven = overrides(md_temperatures=[300.0], md={'supercell_matrix': [7, 1, 1]})
     with pytest.raises(ValueError, match=r'md\.supercell_matrix: k-mesh'):
         builder(overrides=uneven)

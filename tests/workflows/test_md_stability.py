@@ -232,11 +232,16 @@ def test_verdicts_are_collected() -> None:
         values = {'verdict': word, 'reasons': [f'so {word}']}
         return orm.Dict({**values, 'temperature_asked_k': 300.0, 'pressure_asked_gpa': 1.5})
 
-    found = collect_verdicts(a=one('stable'), b=one('undecided'))
+    every = orm.List([])
+    found = collect_verdicts(every, a=one('stable'), b=one('undecided'))
     assert found['verdict'] == 'undecided'
     assert found['reasons'] == ['300 K, 1.5 GPa: so undecided']
-    assert collect_verdicts(a=one('stable'))['verdict'] == 'stable'
-    assert collect_verdicts(a=one('undecided'), b=one('unstable'))['verdict'] == 'unstable'
+    assert collect_verdicts(every, a=one('stable'))['verdict'] == 'stable'
+    assert collect_verdicts(every, a=one('undecided'), b=one('unstable'))['verdict'] == 'unstable'
+    found = collect_verdicts(orm.List(['b failed']), a=one('stable'))
+    assert (found['verdict'], found['reasons']) == ('undecided', ['b failed'])
+    found = collect_verdicts(orm.List(['b failed']), a=one('unstable'))
+    assert (found['verdict'], found['reasons']) == ('unstable', ['300 K, 1.5 GPa: so unstable'])
 
 
 def test_judge_refuses_another_trajectory() -> None:

@@ -15,6 +15,7 @@ from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
 from aiida_mlip_ins.data.structure import to_atoms
 from aiida_mlip_ins.science import comparison, mode_forces, shift_table, zone_comparison
+from aiida_mlip_ins.science.curvature import ALIKE
 from aiida_mlip_ins.science.dataset import FORCES
 from aiida_mlip_ins.science.modes import Modes
 from aiida_mlip_ins.science.observed import assign_peaks
@@ -22,8 +23,6 @@ from aiida_mlip_ins.science.settings import build
 
 SEPARATOR = '__'
 """Between engine, kind and pressure in the names of the calcfunction's inputs."""
-SAME_CELL = 1e-4
-"""angstrom; what cells that went through files differ by."""
 
 
 def modes_of(node: orm.ArrayData) -> Modes:
@@ -109,8 +108,10 @@ def compare_moving_modes(
         (one, two)
         for one, two in zip(labelled.get_frames(), predicted.get_frames(), strict=True)
         if one.numbers.tolist() == rest.numbers.tolist()
-        and np.allclose(one.cell.array, rest.cell.array, atol=SAME_CELL)
+        and np.allclose(one.cell.array, rest.cell.array, atol=ALIKE)
     ]
+    if not pairs:
+        return ExitCode(401, 'no frame of the dataset moves about this cell')
     moved = [find_mic(one.positions - rest.positions, rest.cell)[0] for one, _ in pairs]
     differences = [one.arrays[FORCES] - two.arrays[FORCES] for one, two in pairs]
     try:

@@ -92,14 +92,16 @@ def judge_trajectory(
 
 
 @calcfunction
-def collect_verdicts(**verdicts: orm.Dict) -> orm.Dict:
+def collect_verdicts(missing: orm.List, **verdicts: orm.Dict) -> orm.Dict:
     """Return the verdict on all runs: ``stable`` if every one is, ``unstable`` if any one is.
 
+    :param missing: what became of each run that left nothing to judge; with such a run, the
+        others cannot say more than ``undecided``.
     :return: ``verdict``, ``reasons`` with the conditions that they hold at, and ``runs``: each
         run's own verdict under its key.
     """
     runs: dict[str, dict[str, Any]] = {key: node.get_dict() for key, node in verdicts.items()}
-    words = {run['verdict'] for run in runs.values()}
+    words = {run['verdict'] for run in runs.values()} | ({'undecided'} if missing else set())
     word = next(word for word in ('unstable', 'undecided', 'stable') if word in words)
     reasons = [
         f'{run["temperature_asked_k"]:g} K, {run["pressure_asked_gpa"]:g} GPa: {reason}'
@@ -107,6 +109,8 @@ def collect_verdicts(**verdicts: orm.Dict) -> orm.Dict:
         if run['verdict'] == word
         for reason in run['reasons']
     ]
+    if word == 'undecided':
+        reasons += missing.get_list()
     return orm.Dict({'verdict': word, 'reasons': reasons, 'runs': runs})
 
 
