@@ -1,6 +1,7 @@
 """How many DFT frames a potential needs: targeted frames against random rattles of the same number.
 
     verdi run benchmarks/learning_curve.py [CRYSTAL] [--sizes 10,20,40,60] [--folder FOLDER]
+        [--sets targeted,random,fine-tuned --foundation PK]
 
 CRYSTAL is any file that ASE reads; by default it is the brucite of the demo. DFT (pw.x) relaxes it
 at each pressure and makes force constants of a supercell there. Frames of each set, made about
@@ -14,8 +15,9 @@ what it has: frames are nested, the first 10 of 60 are those of 10.
 targeted: the sections of the protocol ``pipeline``, in the shares that they have there, cells along
 the pressure from both ends. random: Gaussian rattles of all atoms and random strains about the
 same cells in turn. One frame of ten is kept for the choice of the epoch, so 10 frames are 9 trained
-on. Every training has the same number of steps, whatever its frames, and one seed: differences of
-some 1/cm between two points are luck.
+on. fine-tuned: the targeted frames, in a training that starts from a model of other DFT
+(``benchmarks/foundation.py`` makes one). Every training has the same number of steps, whatever its
+frames, and one seed: differences of some 1/cm between two points are luck.
 
 Cost on one core, from the numbers of the how-to and of ``science.sampling.targeted``: of brucite a
 targeted frame takes 20-30 s and a random one, whose cell is sheared, 65 s, so 60 of each an hour
@@ -64,6 +66,8 @@ from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
 SETS = ('targeted', 'random')
+FINE_TUNED = 'fine-tuned'
+"""The targeted frames, from a foundation model."""
 GOAL = 3.0
 """1/cm, mean error at every pressure."""
 ERRORS = {'gamma_mae_per_cm': 'at \u0393', 'supercell_mae_per_cm': 'over the supercell'}
@@ -129,7 +133,7 @@ def frames_of_set(
     """Return the first frames of a set, with their splits."""
     given = settings.get_dict()
     cells = {p: to_atoms(structures[f'pressure_{i}']) for i, p in enumerate(pressures.get_list())}
-    if kind.value == 'targeted':
+    if kind.value in ('targeted', FINE_TUNED):
         frames = targeted_frames(cells, given['sections'], given['seed'], count.value)
     else:
         amplitudes = (given['sigma'], given['strain'])
@@ -162,6 +166,8 @@ class Study:
 
     def __init__(self, crystal: orm.StructureData, settings: dict[str, Any]) -> None:
         self.crystal, self.settings = crystal, settings
+        found = settings['foundation']
+        self.foundation = None if found is None else orm.load_node(found)
         self.reference = {'max_concurrent': settings['lanes']}
         self.labelled: dict[str, dict[str, DatasetData]] = {kind: {} for kind in settings['sets']}
 
@@ -208,11 +214,14 @@ class Study:
         """Train on the first frames of a set."""
         numbers = load_protocol('train', self.settings['protocol'])['parameters']
         course = of_steps(numbers, dataset.splits['train'], self.settings['steps'])
+        if kind == FINE_TUNED:
+            course['learning_rate'] = self.settings['fine_rate']
         builder = MaceTrainWorkChain.get_builder_from_protocol(
             self.settings['engines'],
             dataset,
             protocol=self.settings['protocol'],
             overrides={'parameters': course},
+            foundation=self.foundation if kind == FINE_TUNED else None,
         )
         return ended(builder, f'{kind}, training on {size} frames').outputs.model
 
@@ -271,6 +280,8 @@ def numbers_of(text: str) -> list[float]:
 @click.option('--sigma', default=0.03, show_default=True, help='Random rattles, angstrom.')
 @click.option('--strain', default=0.01, show_default=True, help='Random strains, width.')
 @click.option('--steps', default=5000, show_default=True, help='Of each training.')
+@click.option('--foundation', type=int, metavar='PK', help='What `fine-tuned` starts from.')
+@click.option('--fine-rate', default=0.003, show_default=True, help='Learning rate from there.')
 @click.option('--seed', default=7, show_default=True, help='Of the frames.')
 @click.option('--lanes', default=1, show_default=True, help='pw.x jobs side by side.')
 @click.option('--folder', default='learning_curve', type=click.Path(path_type=Path))
@@ -287,8 +298,11 @@ def main(
     if wrong := [size for size in counts if size < HELD_OUT or size % HELD_OUT]:
         raise click.BadParameter(f'{wrong} are no multiples of {HELD_OUT}', param_hint='--sizes')
     kinds = sets.split(',')
-    if unknown := sorted(set(kinds) - set(SETS)):
-        raise click.BadParameter(f'{unknown} are none of {SETS}', param_hint='--sets')
+    known = (*SETS, FINE_TUNED)
+    if unknown := sorted(set(kinds) - set(known)):
+        raise click.BadParameter(f'{unknown} are none of {known}', param_hint='--sets')
+    if FINE_TUNED in kinds and more['foundation'] is None:
+        raise click.BadParameter(f'{FINE_TUNED} needs --foundation', param_hint='--sets')
     settings = {
         **more, 'protocol': protocol, 'sets': kinds, 'pressures': numbers_of(pressures),
         'sizes': counts,
