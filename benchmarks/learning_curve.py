@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import csv
 import json
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,55 +38,24 @@ from typing import Any
 import ase.io
 import click
 import numpy as np
-from aiida import orm
-from aiida.engine import ProcessBuilder, calcfunction, run_get_node
 from ase import Atoms
 
-from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
-from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.cli import demo
-from aiida_mlip_ins.data.frames import DatasetData, FramesData
-from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
 from aiida_mlip_ins.query.tables import format_table
 from aiida_mlip_ins.report.figures_learning import errors_by_frames
 from aiida_mlip_ins.report.page import to_png
-from aiida_mlip_ins.science.sampling import (
-    HELD_OUT,
-    random_frames,
-    targeted_frames,
-    with_nested_splits,
-)
+from aiida_mlip_ins.science.sampling import HELD_OUT
 from aiida_mlip_ins.science.scheduling import kpoint_meshes
-from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
-from aiida_mlip_ins.workflows.pressures import pressure_key
 from aiida_mlip_ins.workflows.protocols import load_protocol
-from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
-from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
-from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
-SETS = ('targeted', 'random')
-FINE_TUNED = 'fine-tuned'
-"""The targeted frames, from a foundation model."""
+# `verdi run` looks for modules in the current folder, not in that of the script.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from learning_study import COLUMNS, ERRORS, FINE_TUNED, SETS, Study
+
 GOAL = 3.0
 """1/cm, mean error at every pressure."""
-ERRORS = {'gamma_mae_per_cm': 'at \u0393', 'supercell_mae_per_cm': 'over the supercell'}
-COLUMNS = (
-    'set', 'n_frames', 'pressure_gpa', *ERRORS, 'gamma_max_per_cm', 'supercell_max_per_cm',
-    'min_overlap', 'n_ambiguous', 'failed',
-)  # fmt: skip
-
-
-def of_steps(parameters: Mapping[str, Any], n_train: int, steps: int) -> dict[str, Any]:
-    """Return what a training on so many frames needs to have so many steps, its course the same."""
-    epochs = max(2, round(steps / (n_train // parameters['batch_size'])))
-    longer = epochs / parameters['max_epochs']
-    return {
-        'max_epochs': epochs,
-        'stage_two_start': min(epochs - 1, max(1, round(parameters['stage_two_start'] * longer))),
-        'learning_rate_decay': parameters['learning_rate_decay'] ** (1 / longer),
-        'eval_interval': max(1, round(parameters['eval_interval'] * longer)),
-    }
 
 
 def reached(rows: Sequence[Mapping[str, Any]], key: str, goal: float = GOAL) -> dict[str, Any]:
@@ -102,16 +71,6 @@ def reached(rows: Sequence[Mapping[str, Any]], key: str, goal: float = GOAL) -> 
     return found
 
 
-def errors_of(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers of a row from what :func:`compare_on_supercell` says."""
-    gamma = found['points'][0]
-    return {
-        'gamma_mae_per_cm': gamma['mae_per_cm'], 'gamma_max_per_cm': gamma['max_per_cm'],
-        'supercell_mae_per_cm': found['mae_per_cm'], 'supercell_max_per_cm': found['max_per_cm'],
-        'min_overlap': found['min_overlap'], 'n_ambiguous': found['n_ambiguous'],
-    }  # fmt: skip
-
-
 def write(folder: Path, rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> None:
     """Write all points so far."""
     goals = {key: reached(rows, key) for key in ERRORS}
@@ -123,131 +82,6 @@ def write(folder: Path, rows: Sequence[Mapping[str, Any]], settings: Mapping[str
         writer.writeheader()
         writer.writerows(rows)
     (folder / 'learning_curve.png').write_bytes(to_png(errors_by_frames(rows, ERRORS, GOAL)))
-
-
-@calcfunction
-def frames_of_set(
-    kind: orm.Str, settings: orm.Dict, count: orm.Int, pressures: orm.List,
-    **structures: orm.StructureData,
-) -> FramesData:  # fmt: skip
-    """Return the first frames of a set, with their splits."""
-    given = settings.get_dict()
-    cells = {p: to_atoms(structures[f'pressure_{i}']) for i, p in enumerate(pressures.get_list())}
-    if kind.value in ('targeted', FINE_TUNED):
-        frames = targeted_frames(cells, given['sections'], given['seed'], count.value)
-    else:
-        amplitudes = (given['sigma'], given['strain'])
-        frames = random_frames([*cells.values()], *amplitudes, given['seed'], count.value)
-    return FramesData.from_frames(with_nested_splits(frames))
-
-
-@calcfunction
-def part(frames: FramesData, begin: orm.Int, end: orm.Int) -> FramesData:
-    """Return some of the frames."""
-    return FramesData.from_frames(frames.get_frames()[begin.value : end.value])
-
-
-class Failed(click.ClickException):
-    """A process that did not end well."""
-
-
-def ended(builder: ProcessBuilder, what: str) -> orm.WorkChainNode:
-    """Run a process and return its node."""
-    began = time.monotonic()
-    _, node = run_get_node(builder)
-    click.echo(f'{time.strftime("%H:%M:%S")} {what} <{node.pk}>: {time.monotonic() - began:.0f} s')
-    if not node.is_finished_ok:
-        raise Failed(f'{what} <{node.pk}>: {node.exit_message or node.exception}')
-    return node
-
-
-class Study:
-    """The steps, each on what the ones before it made."""
-
-    def __init__(self, crystal: orm.StructureData, settings: dict[str, Any]) -> None:
-        self.crystal, self.settings = crystal, settings
-        found = settings['foundation']
-        self.foundation = None if found is None else orm.load_node(found)
-        self.reference = {'max_concurrent': settings['lanes']}
-        self.labelled: dict[str, dict[str, DatasetData]] = {kind: {} for kind in settings['sets']}
-
-    def prepare(self) -> None:
-        """Relax with DFT at each pressure and compute its force constants there."""
-        pw, protocol = self.settings['pw'], self.settings['protocol']
-        pressures = self.settings['pressures']
-        scan = PwQuadraticScanWorkChain.get_builder_from_protocol(
-            pw, self.crystal, pressures, protocol, {'reference': self.reference}
-        )
-        found = ended(scan, 'relaxation with DFT').outputs.structures
-        self.cells = {key: found[key] for key in map(pressure_key, range(len(pressures)))}
-        self.constants = {}
-        for key, cell in self.cells.items():
-            builder = PwPhononsWorkChain.get_builder_from_protocol(
-                pw, cell, protocol, {'reference': self.reference}
-            )
-            builder.supercell_matrix = orm.List(self.settings['supercell'])
-            node = ended(builder, f'phonons with DFT, {key}')
-            self.constants[key] = node.outputs.force_constants
-
-    def dataset(self, kind: str, size: int) -> DatasetData:
-        """Label what is new of the first frames of a set and return all of them."""
-        frames = frames_of_set(
-            orm.Str(kind),
-            orm.Dict({key: self.settings[key] for key in ('sections', 'seed', 'sigma', 'strain')}),
-            orm.Int(size),
-            orm.List(self.settings['pressures']),
-            **self.cells,
-        )
-        begin = sum(dataset.n_frames for dataset in self.labelled[kind].values())
-        builder = ReferenceWorkChain.get_builder_from_protocol(
-            self.settings['pw'],
-            part(frames, orm.Int(begin), orm.Int(size)),
-            self.settings['protocol'],
-            {**self.reference, 'allowed_failure_fraction': 0.0},
-            structure=self.crystal,
-        )
-        node = ended(builder, f'{kind}, frames {begin} to {size}')
-        self.labelled[kind][f'from_{begin:04d}'] = node.outputs.dataset
-        return join_datasets(**self.labelled[kind])
-
-    def potential(self, kind: str, size: int, dataset: DatasetData) -> MaceModelData:
-        """Train on the first frames of a set."""
-        numbers = load_protocol('train', self.settings['protocol'])['parameters']
-        course = of_steps(numbers, dataset.splits['train'], self.settings['steps'])
-        if kind == FINE_TUNED:
-            course['learning_rate'] = self.settings['fine_rate']
-        builder = MaceTrainWorkChain.get_builder_from_protocol(
-            self.settings['engines'],
-            dataset,
-            protocol=self.settings['protocol'],
-            overrides={'parameters': course},
-            foundation=self.foundation if kind == FINE_TUNED else None,
-        )
-        return ended(builder, f'{kind}, training on {size} frames').outputs.model
-
-    def errors(self, key: str, model: MaceModelData) -> dict[str, Any]:
-        """Compare a potential with DFT in the cell of DFT at one pressure."""
-        builder = MacePhononsWorkChain.get_builder_from_protocol(
-            self.settings['engines'], self.cells[key], model, self.settings['protocol']
-        )
-        builder.supercell_matrix = orm.List(self.settings['supercell'])
-        node = ended(builder, f'phonons with the potential, {key}')
-        numbers = orm.Dict(load_protocol('compare')['parameters'])
-        constants = (node.outputs.force_constants, self.constants[key])
-        return errors_of(compare_on_supercell(numbers, *constants).get_dict())
-
-    def point(self, kind: str, size: int) -> list[dict[str, Any]]:
-        """Return a row for each pressure; a potential that failed is a row that says so."""
-        dataset = self.dataset(kind, size)
-        row = {**dict.fromkeys(COLUMNS), 'set': kind, 'n_frames': size, 'model': None}
-        rows = [{**row, 'pressure_gpa': pressure} for pressure in self.settings['pressures']]
-        try:
-            model = self.potential(kind, size, dataset)
-            for key, each in zip(self.cells, rows, strict=True):
-                each.update(self.errors(key, model), model=model.uuid)
-        except Failed as error:
-            rows = [{**each, 'failed': error.message} for each in rows]
-        return rows
 
 
 def supercell_problem(crystal: Atoms, supercell: Sequence[int], distance: float) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,12 @@ def benchmark():
     return module
 
 
+@pytest.fixture(scope='module')
+def study(benchmark):
+    """Return the module of what the script runs."""
+    return sys.modules['learning_study']
+
+
 def row(benchmark, kind: str, size: int, pressure: float, error: float | None) -> dict:
     found = {**dict.fromkeys(benchmark.COLUMNS), 'model': None}
     errors = dict.fromkeys(benchmark.ERRORS, error)
@@ -50,8 +57,8 @@ def rows(benchmark):
 
 
 @pytest.mark.parametrize('n_train', [9, 18, 36, 54])
-def test_trainings_have_the_same_steps_and_course(benchmark, n_train):
-    course = benchmark.of_steps(TRAIN, n_train, 5000)
+def test_trainings_have_the_same_steps_and_course(study, n_train):
+    course = study.of_steps(TRAIN, n_train, 5000)
     steps = course['max_epochs'] * (n_train // TRAIN['batch_size'])
     assert steps == pytest.approx(5000, rel=0.01)
     assert not train_problems({**TRAIN, **course}, 'parameters')
@@ -80,18 +87,18 @@ def test_files(benchmark, rows, tmp_path):
     assert (tmp_path / 'new' / 'learning_curve.png').read_bytes().startswith(b'\x89PNG')
 
 
-def test_numbers_of_a_point(benchmark, aiida_profile):
+def test_numbers_of_a_point(study, aiida_profile):
     settings = orm.Dict(load_protocol('compare')['parameters'])
     dft, mace = spring_force_constants(), spring_force_constants(1.02**2)
     found = compare_on_supercell(settings, mace, dft).get_dict()
-    errors = benchmark.errors_of(found)
-    assert set(errors) <= set(benchmark.COLUMNS)
+    errors = study.errors_of(found)
+    assert set(errors) <= set(study.COLUMNS)
     assert errors['gamma_mae_per_cm'] == found['points'][0]['mae_per_cm'] > 5
     assert errors['supercell_mae_per_cm'] == pytest.approx(errors['gamma_mae_per_cm'], rel=0.3)
     assert found['points'][0]['q'] == [0.0, 0.0, 0.0]
 
 
-def test_frames_of_a_set_are_a_node(benchmark, aiida_profile):
+def test_frames_of_a_set_are_a_node(study, aiida_profile):
     sections = load_protocol('pipeline', 'fast')['sampling']
     sections.pop('splits')
     settings = orm.Dict({'sections': sections, 'seed': 7, 'sigma': 0.03, 'strain': 0.01})
@@ -99,11 +106,11 @@ def test_frames_of_a_set_are_a_node(benchmark, aiida_profile):
         f'pressure_{i}': orm.StructureData(ase=brucite_dft(p)[0])
         for i, p in enumerate(('0.0', '1.5'))
     }
-    for kind in benchmark.SETS:
-        frames = benchmark.frames_of_set(
+    for kind in study.SETS:
+        frames = study.frames_of_set(
             orm.Str(kind), settings, orm.Int(20), orm.List([0.0, 1.5]), **cells
         )
-        new = benchmark.part(frames, orm.Int(10), orm.Int(20))
+        new = study.part(frames, orm.Int(10), orm.Int(20))
         assert (frames.n_frames, new.n_frames) == (20, 10)
         places = [each.positions for each in (new.get_frames()[0], frames.get_frames()[10])]
         assert np.array_equal(*places)
@@ -120,6 +127,7 @@ def test_supercells_with_other_kpoints_are_refused(benchmark):
         (['--sizes', '10,15'], 'no multiples of 10'),
         (['--sizes', 'ten'], 'no list of numbers'),
         (['--sets', 'targeted,best'], "['best'] are none of"),
+        (['--sets', 'targeted,fine-tuned'], 'fine-tuned needs --foundation'),
         (['--supercell', '2,1,1'], 'k-points'),
     ],
 )

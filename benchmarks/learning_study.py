@@ -1,0 +1,209 @@
+"""What ``learning_curve.py`` runs: DFT of the crystal, frames and labels, potentials, errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from aiida import orm
+from aiida.engine import ProcessBuilder, calcfunction, run_get_node
+
+from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
+from aiida_mlip_ins.calculations.functions.dataset import join_datasets
+from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.data.model import MaceModelData
+from aiida_mlip_ins.data.structure import to_atoms
+from aiida_mlip_ins.science.sampling import random_frames, targeted_frames, with_nested_splits
+from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
+from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
+from aiida_mlip_ins.workflows.pressures import pressure_key
+from aiida_mlip_ins.workflows.protocols import load_protocol
+from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
+from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
+from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
+
+SETS = ('targeted', 'random')
+FINE_TUNED = 'fine-tuned'
+"""The targeted frames, from a foundation model."""
+ERRORS = {'gamma_mae_per_cm': 'at \u0393', 'supercell_mae_per_cm': 'over the supercell'}
+COLUMNS = (
+    'set', 'n_frames', 'pressure_gpa', *ERRORS, 'gamma_max_per_cm', 'supercell_max_per_cm',
+    'min_overlap', 'n_ambiguous', 'volume_error_percent', 'not_relaxed', 'failed',
+)  # fmt: skip
+
+
+def of_steps(parameters: Mapping[str, Any], n_train: int, steps: int) -> dict[str, Any]:
+    """Return what a training on so many frames needs to have so many steps, its course the same."""
+    epochs = max(2, round(steps / (n_train // parameters['batch_size'])))
+    longer = epochs / parameters['max_epochs']
+    return {
+        'max_epochs': epochs,
+        'stage_two_start': min(epochs - 1, max(1, round(parameters['stage_two_start'] * longer))),
+        'learning_rate_decay': parameters['learning_rate_decay'] ** (1 / longer),
+        'eval_interval': max(1, round(parameters['eval_interval'] * longer)),
+    }
+
+
+def errors_of(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a row from what :func:`compare_on_supercell` says."""
+    gamma = found['points'][0]
+    return {
+        'gamma_mae_per_cm': gamma['mae_per_cm'], 'gamma_max_per_cm': gamma['max_per_cm'],
+        'supercell_mae_per_cm': found['mae_per_cm'], 'supercell_max_per_cm': found['max_per_cm'],
+        'min_overlap': found['min_overlap'], 'n_ambiguous': found['n_ambiguous'],
+    }  # fmt: skip
+
+
+@calcfunction
+def frames_of_set(
+    kind: orm.Str, settings: orm.Dict, count: orm.Int, pressures: orm.List,
+    **structures: orm.StructureData,
+) -> FramesData:  # fmt: skip
+    """Return the first frames of a set, with their splits."""
+    given = settings.get_dict()
+    cells = {p: to_atoms(structures[f'pressure_{i}']) for i, p in enumerate(pressures.get_list())}
+    if kind.value == 'targeted':
+        frames = targeted_frames(cells, given['sections'], given['seed'], count.value)
+    else:
+        amplitudes = (given['sigma'], given['strain'])
+        frames = random_frames([*cells.values()], *amplitudes, given['seed'], count.value)
+    return FramesData.from_frames(with_nested_splits(frames))
+
+
+@calcfunction
+def part(frames: FramesData, begin: orm.Int, end: orm.Int) -> FramesData:
+    """Return some of the frames."""
+    return FramesData.from_frames(frames.get_frames()[begin.value : end.value])
+
+
+class Failed(click.ClickException):
+    """A process that did not end well."""
+
+
+def ended(builder: ProcessBuilder, what: str) -> orm.WorkChainNode:
+    """Run a process and return its node."""
+    began = time.monotonic()
+    _, node = run_get_node(builder)
+    click.echo(f'{time.strftime("%H:%M:%S")} {what} <{node.pk}>: {time.monotonic() - began:.0f} s')
+    if not node.is_finished_ok:
+        raise Failed(f'{what} <{node.pk}>: {node.exit_message or node.exception}')
+    return node
+
+
+class Study:
+    """The steps, each on what the ones before it made."""
+
+    def __init__(self, crystal: orm.StructureData, settings: dict[str, Any]) -> None:
+        self.crystal, self.settings = crystal, settings
+        found = settings['foundation']
+        self.foundation = None if found is None else orm.load_node(found)
+        self.reference = {'max_concurrent': settings['lanes']}
+        self.labelled: dict[str, dict[str, DatasetData]] = {}
+
+    def prepare(self) -> None:
+        """Relax with DFT at each pressure and compute its force constants there."""
+        pw, protocol = self.settings['pw'], self.settings['protocol']
+        pressures = self.settings['pressures']
+        scan = PwQuadraticScanWorkChain.get_builder_from_protocol(
+            pw, self.crystal, pressures, protocol, {'reference': self.reference}
+        )
+        found = ended(scan, 'relaxation with DFT').outputs.structures
+        self.cells = {key: found[key] for key in map(pressure_key, range(len(pressures)))}
+        self.constants = {}
+        for key, cell in self.cells.items():
+            builder = PwPhononsWorkChain.get_builder_from_protocol(
+                pw, cell, protocol, {'reference': self.reference}
+            )
+            builder.supercell_matrix = orm.List(self.settings['supercell'])
+            node = ended(builder, f'phonons with DFT, {key}')
+            self.constants[key] = node.outputs.force_constants
+
+    def dataset(self, kind: str, size: int) -> DatasetData:
+        """Label what is new of the first frames of a set and return all of them."""
+        kind = 'targeted' if kind == FINE_TUNED else kind
+        done = self.labelled.setdefault(kind, {})
+        begin = sum(dataset.n_frames for dataset in done.values())
+        if begin < size:
+            frames = frames_of_set(
+                orm.Str(kind),
+                orm.Dict(
+                    {key: self.settings[key] for key in ('sections', 'seed', 'sigma', 'strain')}
+                ),
+                orm.Int(size),
+                orm.List(self.settings['pressures']),
+                **self.cells,
+            )
+            builder = ReferenceWorkChain.get_builder_from_protocol(
+                self.settings['pw'],
+                part(frames, orm.Int(begin), orm.Int(size)),
+                self.settings['protocol'],
+                {**self.reference, 'allowed_failure_fraction': 0.0},
+                structure=self.crystal,
+            )
+            node = ended(builder, f'{kind}, frames {begin} to {size}')
+            done[f'from_{begin:04d}'] = node.outputs.dataset
+        return join_datasets(**done)
+
+    def potential(self, kind: str, size: int, dataset: DatasetData) -> MaceModelData:
+        """Train on the first frames of a set."""
+        numbers = load_protocol('train', self.settings['protocol'])['parameters']
+        course = of_steps(numbers, dataset.splits['train'], self.settings['steps'])
+        if kind == FINE_TUNED:
+            course['learning_rate'] = self.settings['fine_rate']
+        builder = MaceTrainWorkChain.get_builder_from_protocol(
+            self.settings['engines'],
+            dataset,
+            protocol=self.settings['protocol'],
+            overrides={'parameters': course},
+            foundation=self.foundation if kind == FINE_TUNED else None,
+        )
+        return ended(builder, f'{kind}, training on {size} frames').outputs.model
+
+    def errors(self, key: str, model: MaceModelData) -> dict[str, Any]:
+        """Compare a potential with DFT in the cell of DFT at one pressure."""
+        builder = MacePhononsWorkChain.get_builder_from_protocol(
+            self.settings['engines'], self.cells[key], model, self.settings['protocol']
+        )
+        builder.supercell_matrix = orm.List(self.settings['supercell'])
+        node = ended(builder, f'phonons with the potential, {key}')
+        numbers = orm.Dict(load_protocol('compare')['parameters'])
+        constants = (node.outputs.force_constants, self.constants[key])
+        return errors_of(compare_on_supercell(numbers, *constants).get_dict())
+
+    def relaxation(self, model: MaceModelData) -> dict[str, dict[str, Any]]:
+        """Relax the crystal with a potential: how far the volume is from DFT's, or what happened.
+
+        It begins at the crystal as it was given, of the volume that is measured, at each pressure.
+        """
+        builder = MacePressureScanWorkChain.get_builder_from_protocol(
+            self.settings['engines'],
+            self.crystal,
+            model,
+            self.settings['pressures'],
+            self.settings['protocol'],
+        )
+        outputs, node = run_get_node(builder)
+        found = outputs.get('structures', {})
+        why = '' if node.is_finished_ok else str(node.exit_message)
+        rows = {}
+        for key, cell in self.cells.items():
+            volume = found[key].get_cell_volume() if key in found else None
+            share = None if volume is None else 100 * (volume / cell.get_cell_volume() - 1)
+            rows[key] = {'volume_error_percent': share, 'not_relaxed': '' if key in found else why}
+        return rows
+
+    def point(self, kind: str, size: int) -> list[dict[str, Any]]:
+        """Return a row for each pressure; a potential that failed is a row that says so."""
+        dataset = self.dataset(kind, size)
+        row = {**dict.fromkeys(COLUMNS), 'set': kind, 'n_frames': size, 'model': None}
+        rows = [{**row, 'pressure_gpa': pressure} for pressure in self.settings['pressures']]
+        try:
+            model = self.potential(kind, size, dataset)
+            relaxed = self.relaxation(model)
+            for key, each in zip(self.cells, rows, strict=True):
+                each.update(self.errors(key, model), **relaxed[key], model=model.uuid)
+        except Failed as error:
+            rows = [{**each, 'failed': error.message} for each in rows]
+        return rows
