@@ -10,6 +10,7 @@ from aiida_mlip_ins.science.measured import MeasuredSpectrum
 COLUMNS = (
     ('R2', 'r_squared', '.3f'),
     ('W1 (1/cm)', 'wasserstein_per_cm', '.1f'),
+    ('its floor', 'wasserstein_floor_per_cm', '.1f'),
     ('similarity', 'similarity', '.3f'),
     ('chi2/dof', 'reduced_chi_square', '.4g'),
     ('scale', 'scale', '.4g'),

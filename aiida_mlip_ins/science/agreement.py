@@ -24,7 +24,7 @@ from aiida_mlip_ins.science.rebinning import as_density, bin_edges, rebin
 from aiida_mlip_ins.science.settings import setting
 from aiida_mlip_ins.science.spectrum_peaks import PeakSettings, range_problems, window_peaks
 
-BASELINES = ('minimum', 'background', 'none')
+BASELINES = ('minimum', 'minima', 'background', 'none')
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class AgreementSettings(PeakSettings):
     )
     baseline: str = setting(
         'What is taken off the measurement for the Wasserstein distance and the similarity: its '
-        'minimum over the window, the fitted background (what is negative then counts as zero), or '
+        'minimum over the window (`minima`: and off the simulation its own, which several quanta '
+        'keep above zero), the fitted background (what is negative then counts as zero), or '
         'nothing.',
         choices=BASELINES,
     )
@@ -84,8 +85,9 @@ def compare(
     Both are brought onto bins of one width. ``r_squared`` and ``scale``: unweighted least squares
     with a polynomial background. ``chi_square`` and what belongs to it: weighted with the errors of
     the measurement, ``None`` without them. ``wasserstein_per_cm`` and ``similarity``: shapes above
-    the baseline. ``peaks``: matched, missing (measured only) and extra (simulated only). A number
-    that is not defined is ``None``, and ``problems`` says why; masked bins are left out.
+    the baseline; ``wasserstein_floor_per_cm``: the distance that a measurement would have which is
+    the fitted simulation. ``peaks``: matched, missing (measured only) and extra (simulated only).
+    A number that is not defined is ``None``, and ``problems`` says why; masked bins are left out.
 
     :raises ValueError: listing all problems of the input.
     """
@@ -184,12 +186,18 @@ def _window(
         weighted = guard(
             'chi_square', chi_square, energy, one, other, errors[use], degree, int(inside.sum())
         )
-    lifted = _above(one, fitted, settings.baseline)
+    flat = other - other.min() if settings.baseline == 'minima' else other
+    model = fitted.scale * other + fitted.background
     shapes = []
-    for values in (lifted, other):
+    for values in (
+        _above(one, fitted, settings.baseline), flat, _above(model, fitted, settings.baseline)
+    ):  # fmt: skip
         whole = np.zeros(len(mask))
         whole[use] = values
         shapes.append(whole)
+    floor = None
+    if fitted.scale > 0:
+        floor = guard('wasserstein_floor_per_cm', wasserstein, edges, shapes[2], shapes[1])
     width = settings.similarity_width / settings.bin_width
     row = {
         'window_per_cm': [float(edges[0]), float(edges[-1])],
@@ -198,8 +206,9 @@ def _window(
         'scale': fitted.scale,
         'background_at_ends': [float(fitted.background[0]), float(fitted.background[-1])],
         'r_squared': guard('r_squared', r_squared, one, other, energy, degree),
-        'wasserstein_per_cm': guard('wasserstein_per_cm', wasserstein, edges, *shapes),
-        'similarity': guard('similarity', similarity, *shapes, max(width, 1.0)),
+        'wasserstein_per_cm': guard('wasserstein_per_cm', wasserstein, edges, *shapes[:2]),
+        'wasserstein_floor_per_cm': floor,
+        'similarity': guard('similarity', similarity, *shapes[:2], max(width, 1.0)),
         'chi_square': None,
         'reduced_chi_square': None,
         **(weighted or {}),
@@ -211,7 +220,7 @@ def _window(
 
 def _above(values: np.ndarray, fitted: Fit, baseline: str) -> np.ndarray:
     """Return a measurement (n,) above its baseline."""
-    if baseline == 'minimum':
+    if baseline in ('minimum', 'minima'):
         return values - values.min()
     if baseline == 'background':
         return np.clip(values - fitted.background, 0.0, None)

@@ -111,7 +111,9 @@ class Study:
 
     def potential(self, number: int) -> MaceModelData:
         """Train on the rounds before one, with the numbers of that round."""
-        return self.train(self.dataset(number), self.settings['rounds'][number]['relaxed']['train'])
+        chosen = self.settings['rounds'][number]['relaxed']
+        start = self.potential(number - 1) if chosen.get('goes_on') else None
+        return self.train(self.dataset(number), chosen['train'], start)
 
     def relaxed_cells(self, model: MaceModelData, scan: dict[str, Any]) -> Cells:
         """Return the crystal as a potential relaxes it."""
@@ -141,9 +143,12 @@ class Study:
     ) -> dict[str, FramesData]:
         """Return frames of each cell in the motion that it has with the potential."""
         frames = {}
-        for place, cell in enumerate(cells.values()):
-            constants = self.own_modes(cell, model).outputs.force_constants
-            for number, settings in enumerate(sets):
+        for place, (pressure, cell) in enumerate(cells.items()):
+            for number, given in enumerate(sets):
+                settings = dict(given)
+                if pressure not in settings.pop('pressures', [pressure]):
+                    continue
+                constants = self.own_modes(cell, model).outputs.force_constants
                 frames[f'thermal_{place}_{number}'] = thermal_frames(
                     constants, orm.Dict({**settings, 'supercell': np.eye(3, dtype=int).tolist()}),
                     orm.Int(seed + 100 * place + 10 * number),
@@ -168,16 +173,17 @@ class Study:
             cells = self.relaxed_cells(model, chosen['relaxed']['scan'])
         else:
             cells = self.guessed_cells()
-        frames = targeted_configurations(
-            settings=orm.Dict({**chosen['sampling'], 'splits': splits}),
-            seed=orm.Int(seed),
-            pressures=orm.List(list(cells)),
-            **{f'pressure_{index}': node for index, node in enumerate(cells.values())},
-        )
+        kinds = {}
+        if 'sampling' in chosen:
+            kinds['targeted'] = frames = targeted_configurations(
+                settings=orm.Dict({**chosen['sampling'], 'splits': splits}),
+                seed=orm.Int(seed),
+                pressures=orm.List(list(cells)),
+                **{f'pressure_{index}': node for index, node in enumerate(cells.values())},
+            )
         if model is not None and 'thermal' in chosen:
-            moving = self.thermal_frames(cells, model, chosen['thermal'], seed)
-            pool = pool_frames(targeted=frames, **moving)
-            frames = with_splits(pool, orm.Dict(splits), orm.Int(seed))
+            kinds |= self.thermal_frames(cells, model, chosen['thermal'], seed)
+            frames = with_splits(pool_frames(**kinds), orm.Dict(splits), orm.Int(seed))
         reference = self.settings['reference']
         builder = ReferenceWorkChain.get_builder_from_protocol(
             self.pw, frames, reference['protocol'], reference['overrides'], structure=self.crystal
@@ -192,8 +198,8 @@ class Study:
         The training goes on from the potential of the last round, through those of `before`.
         """
         start = self.potential(len(self.rounds) - 1)
-        for numbers in self.settings['before']:
-            start = self.train(self.dataset(), numbers, start)
+        for each in self.settings['before']:
+            start = self.train(self.dataset(each['rounds']), each['train'], start)
         compared = {**self.settings['comparison'], 'windows': self.settings['windows']}
         builder = HighPressureInsWorkChain.get_builder_from_protocol(
             self.crystal,

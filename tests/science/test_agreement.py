@@ -66,6 +66,18 @@ def test_scale_and_background_do_not_matter():
     assert tilted['wasserstein_per_cm'] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_continuum_is_a_floor_under_the_distance():
+    """What several quanta leave everywhere goes with the minimum of the measurement only."""
+    simulated = spectrum(gauss(300, 900) + np.linspace(0.002, 0.001, 1200))
+    same = spectrum(3 * simulated.intensity[0] + 0.1)
+    row = one(same, simulated)
+    assert row['wasserstein_per_cm'] == pytest.approx(row['wasserstein_floor_per_cm'])
+    assert row['wasserstein_floor_per_cm'] > 5
+    row = one(same, simulated, baseline='minima')
+    assert row['wasserstein_per_cm'] == pytest.approx(0.0, abs=1e-6)
+    assert row['wasserstein_floor_per_cm'] == pytest.approx(0.0, abs=1e-6)
+
+
 def test_peaks_at_300_and_900_are_600_apart():
     row = one(spectrum(gauss(300)), spectrum(4 * gauss(900)), baseline='none')
     assert row['wasserstein_per_cm'] == pytest.approx(600.0)
