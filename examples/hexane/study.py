@@ -215,13 +215,15 @@ class Study:
         return ended(builder, 'chain')
 
     def limits(self, model: MaceModelData) -> dict[str, Any]:
-        """Return how far the modes of a potential are from DFT's, by window, at each pressure.
+        """Return how far the modes of a potential are from DFT's, by window and pressure.
 
-        From the frames of the last round, which move about cells that were relaxed for them.
+        From the frames of the last round, which move about cells that were relaxed for them, at
+        the pressures that it has.
         """
         last = len(self.rounds) - 1
-        scan = self.settings['rounds'][last]['relaxed']['scan']
-        cells = self.relaxed_cells(self.potential(last), scan)
+        chosen = self.settings['rounds'][last]
+        cells = self.relaxed_cells(self.potential(last), chosen['relaxed']['scan'])
+        moved = {p for given in chosen['thermal'] for p in given.get('pressures', cells)}
         labelled = self.rounds[f'round_{last}']
         builder = MaceEvaluateCalculation.get_builder()
         builder.code, builder.model, builder.frames = orm.load_code(self.engines), model, labelled
@@ -229,8 +231,8 @@ class Study:
         builder.parameters, builder.metadata = inputs['parameters'], inputs['metadata']
         predicted = ended(builder, 'forces').outputs.dataset
         found = {}
-        for pressure, cell in cells.items():
-            constants = self.own_modes(cell, model).outputs.force_constants
+        for pressure in sorted(moved):
+            constants = self.own_modes(cells[pressure], model).outputs.force_constants
             shifts = compare_moving_modes(
                 orm.List(self.settings['windows']), constants, labelled, predicted
             )
