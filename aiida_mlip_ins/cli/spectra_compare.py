@@ -99,7 +99,7 @@ def _spectrum(
         inputs.problems.append(
             f'{kind}: {name} is a node, so {", ".join(settings)} cannot be declared'
         )
-    return (None if node is None else as_spectrum(node)), node
+    return (None if node is None else inputs.attempt(as_spectrum, node)), node
 
 
 def _settings(

@@ -120,7 +120,13 @@ class MeasuredSpectrumData(orm.ArrayData):
 def as_spectrum(node: MeasuredSpectrumData | InsSpectrumData) -> MeasuredSpectrum:
     """Return what a node holds in the form in which spectra are compared: of a simulation the sum
     over atoms, orders and banks, without errors.
+
+    :raises ValueError: if the node has lost its arrays.
     """
+    if not node.base.repository.list_object_names():
+        raise ValueError(
+            f'spectrum <{node.pk}> has no numbers: the archive that it came from left them out'
+        )
     if isinstance(node, MeasuredSpectrumData):
         return node.to_spectrum()
     return MeasuredSpectrum(

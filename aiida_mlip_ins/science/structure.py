@@ -94,8 +94,8 @@ def crystal_problems(
     if require_hydrogen and 1 not in atoms.numbers:
         found.append(
             f'structure: {atoms.get_chemical_formula()} has no hydrogen; structures from X-ray '
-            'diffraction often lack it: add the positions, or say that none is expected '
-            '(require_hydrogen=False)'
+            'diffraction often lack it: add the positions (without any hydrogen, single links can '
+            'be launched, the whole chain cannot)'
         )
     return found
 

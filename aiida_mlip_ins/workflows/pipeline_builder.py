@@ -29,7 +29,7 @@ from aiida_mlip_ins.workflows.measured_inputs import (
 )
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline_checks import SCANS, node_problems
-from aiida_mlip_ins.workflows.protocols import load_protocol, merge
+from aiida_mlip_ins.workflows.protocols import load_known, load_protocol, merge
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
 LINKS = (
@@ -92,7 +92,7 @@ def get_builder(
     given = dict(overrides or {})
     links = {name: given.pop(name, {}) for name in LINKS}
     # The links' own protocols have the same names, so nothing else can be judged without them.
-    numbers = load_protocol('pipeline', protocol, given)
+    numbers, unknown = load_known('pipeline', protocol, given)
     found = structure_problems(structure) + pressure_problems(pressures)
     builder = cls.get_builder()
     builder.structure = structure
@@ -150,7 +150,7 @@ def get_builder(
             builder[PORT] = {name: orm.Dict(values) for name, values in settings.items()}
         if not found:
             found += measured_problems(builder)
-    found += node_problems(builder)
+    found = unknown + found + node_problems(builder)
     if found:
         raise ValueError('\n'.join(dict.fromkeys(found)))
     return builder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiida import orm
@@ -86,7 +86,31 @@ def input_problems(inputs: Mapping[str, Any], _: Any) -> str | None:
         reference = inputs.get('reference')
         distance = None if reference is None else reference['kpoints_distance'].value
         found += section_problems(sections, inputs['structure'], distance)
+        if needs_frames and 'dataset_checks' in inputs:
+            found += reach_problems(sections, inputs['pressures'].get_list())
     return '\n'.join(found) or None
+
+
+def reach_problems(sections: Mapping[str, Any], pressures: Sequence[float]) -> list[str]:
+    """Return which pressures (GPa) lie beyond all that frames are sampled at.
+
+    The check of the dataset would refuse them too, but only when DFT has labelled all frames.
+    """
+    sampled = [
+        pressure
+        for options in sections.values()
+        if options.get('count', 1)
+        for pressure in options.get('pressures') or []
+    ]
+    outside = [p for p in pressures if sampled and not min(sampled) <= p <= max(sampled)]
+    if not outside:
+        return []
+    named = ', '.join(f'{pressure:g}' for pressure in outside)
+    return [
+        f'sampling: frames are sampled from {min(sampled):g} to {max(sampled):g} GPa, which leaves '
+        f'out {named} GPa; give the sections (path, rattle and so on) `pressures` that reach '
+        'beyond it'
+    ]
 
 
 def section_problems(

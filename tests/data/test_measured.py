@@ -104,3 +104,13 @@ def test_a_simulation_in_the_form_in_which_spectra_are_compared(aiida_profile):
     assert (found.kind, found.density, found.errors) == ('histogram', True, None)
     again = read_spectrum(node.to_csv().encode() + b'5000,1,1,1\n', 'x.csv', ReadSettings())
     assert again.intensity[0, :4].tolist() == [2, 2, 2, 2]
+
+
+def test_a_spectrum_whose_arrays_an_archive_left_out_is_refused_by_name(aiida_profile):
+    node = InsSpectrumData.from_arrays(
+        np.arange(5.0), np.ones((1, 4)), [{'order': 1}], 'grouped', 10.0, 'TOSCA'
+    )
+    for name in node.base.repository.list_object_names():
+        node.base.repository.delete_object(name)
+    with pytest.raises(ValueError, match='has no numbers: the archive'):
+        as_spectrum(node)

@@ -81,9 +81,11 @@ def test_everything_wrong_is_said_at_once(arguments):
     arguments['pressures'] = [1.5, 0.0]
     arguments['overrides']['train'] = {'parameters': {'learning_rat': 1}}
     arguments['overrides']['ins'] = {'parameters': {'temperature': -1.0}}
+    arguments['overrides']['sampling'] = {'ratle': {'count': 1}}
     with pytest.raises(ValueError, match='learning_rate') as error:
         HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
     message = str(error.value)
+    assert "did you mean 'rattle'" in message
     assert 'pressure' in message
     assert 'temperature' in message
 
@@ -97,6 +99,22 @@ def test_sections_that_this_crystal_cannot_have_are_refused(arguments):
     assert 'sampling.molecules: ' in message
     assert 'has none' in message
     assert 'sampling.molecules.matrices: k-mesh' in message
+
+
+@pytest.mark.parametrize('checked', [True, False])
+def test_a_pressure_beyond_all_frames_is_refused_before_dft(arguments, checked):
+    arguments['pressures'] = [0.0, 5.0]
+    arguments['overrides']['check_dataset'] = checked
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    message = input_problems(builder._inputs(prune=True), None)
+    if not checked:
+        assert message is None
+        return
+    assert message.startswith('sampling: frames are sampled from -2 to 3.5 GPa')
+    assert 'leaves out 5 GPa' in message
+    arguments['overrides']['sampling'] = {'path': {'pressures': [-1.0, 2.0, 6.0]}}
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    assert input_problems(builder._inputs(prune=True), None) is None
 
 
 def test_an_unknown_link_in_the_overrides_names_the_nearest(arguments):

@@ -64,6 +64,24 @@ def load_protocol(
     return merge(merged, overrides or {})
 
 
+def load_known(
+    workflow: str, protocol: str | None, overrides: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """As :func:`load_protocol`, but leave out what has an unknown key, and return these problems.
+
+    What depends on the rest of the numbers can then be judged in the same breath.
+
+    :raises ValueError: for an unknown protocol.
+    """
+    numbers = load_protocol(workflow, protocol)
+    wrong = {
+        key: override_problems(numbers, {key: value}, 'overrides')
+        for key, value in overrides.items()
+    }
+    known = {key: value for key, value in overrides.items() if not wrong[key]}
+    return merge(numbers, known), [line for lines in wrong.values() for line in lines]
+
+
 def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` with the values of ``top`` on top, key by key at every depth."""
     merged = copy.deepcopy(dict(base))
