@@ -17,6 +17,8 @@ EMPTY_SHARE = 0.25
 """A stretch without modes longer than this share of the axis is left out."""
 LINE_HEIGHT = 10.0
 """Points between two labels."""
+ROOM = 1.15
+"""Height of a panel over that of its labels, at least."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ def mode_lines(lines: Sequence[Line], pressures: Sequence[float]) -> Figure:
     # A panel is as high as its lines are many, but no less than a third of the highest one.
     counts = [len(_inside(lines, window)) for window in windows]
     ratios = [max(count, max(counts) / 3) for count in counts]
+    labels = ROOM * LINE_HEIGHT / 72 * sum(ratios)
     with canvas(
-        7.2, 3.2 + 1.5 * len(windows), rows=len(windows), sharex=True,
+        7.2, max(3.2 + 1.5 * len(windows), 1.6 + labels), rows=len(windows), sharex=True,
         gridspec_kw={'height_ratios': ratios},
     ) as (figure, axes):  # fmt: skip
         for axis, window in zip(axes, windows, strict=True):
@@ -125,7 +128,8 @@ def _labels(axis: Axes, lines: Sequence[Line], x: np.ndarray, order: list[int]) 
     ends.sort(key=lambda pair: pair[0])
     points = 72.0 / axis.figure.dpi
     heights = [place * points for place, _ in ends]
-    places = _apart(heights)
+    frame = axis.get_window_extent()
+    places = _apart(heights, frame.y0 * points, frame.y1 * points)
     for place, height, (pixels, line) in zip(places, heights, ends, strict=True):
         value = axis.transData.inverted().transform((0.0, pixels))[1]
         axis.annotate(
@@ -135,10 +139,11 @@ def _labels(axis: Axes, lines: Sequence[Line], x: np.ndarray, order: list[int]) 
         )  # fmt: skip
 
 
-def _apart(heights: Sequence[float]) -> list[float]:
+def _apart(heights: Sequence[float], low: float, high: float) -> list[float]:
     """Return ascending heights (points) moved so that labels do not lie over one another.
 
-    Labels that would touch form a block around the mean of their heights.
+    Labels that would touch form a block around the mean of their heights, and a block that would
+    leave the panel, from ``low`` to ``high``, is moved into it.
     """
     blocks: list[list[float]] = []
     for height in heights:
@@ -149,11 +154,17 @@ def _apart(heights: Sequence[float]) -> list[float]:
             centre, count = blocks.pop()
             below, fewer = blocks.pop()
             blocks.append([(centre * count + below * fewer) / (count + fewer), count + fewer])
-    return [
+    places = [
         centre + LINE_HEIGHT * (i - (count - 1) / 2)
         for centre, count in blocks
         for i in range(int(count))
     ]
+    for i in range(len(places)):
+        places[i] = max(places[i], low if i == 0 else places[i - 1] + LINE_HEIGHT)
+    for i in reversed(range(len(places))):
+        highest = high if i == len(places) - 1 else places[i + 1] - LINE_HEIGHT
+        places[i] = min(places[i], highest)
+    return places
 
 
 def _ordered(values: Sequence[float | None], order: list[int]) -> np.ndarray:

@@ -71,10 +71,13 @@ def test_panels_hold_all_modes_and_no_wide_gap():
 
 
 def test_labels_keep_apart():
-    places = _apart([0.0, 3.0, 4.0, 100.0])
+    places = _apart([0.0, 3.0, 4.0, 100.0], -50.0, 150.0)
     assert places[3] == 100.0
     assert np.diff(places).min() >= 10.0
     assert np.mean(places[:3]) == pytest.approx(7.0 / 3)
+    # A block at either end of the panel is moved into it.
+    places = _apart([0.0, 3.0, 4.0, 99.0, 100.0], 0.0, 100.0)
+    assert places == pytest.approx([0.0, 10.0, 20.0, 90.0, 100.0])
 
 
 def test_sentences(run):
