@@ -12,10 +12,14 @@ Cost on one core, of brucite: 14 s a frame and 5 s of AiiDA, so 80 frames 25 min
 
 from __future__ import annotations
 
+import inspect
+import sys
+from pathlib import Path
+
 import ase.io
 import click
 from aiida import orm
-from aiida.engine import ProcessBuilder, calcfunction, run_get_node
+from aiida.engine import calcfunction
 
 from aiida_mlip_ins.cli import demo
 from aiida_mlip_ins.data.frames import FramesData
@@ -23,6 +27,11 @@ from aiida_mlip_ins.data.structure import to_atoms, to_structure
 from aiida_mlip_ins.science.sampling import random_frames, with_nested_splits
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
+
+# `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
+sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
+
+from learning_study import ended
 
 
 @calcfunction
@@ -32,14 +41,6 @@ def frames_of(structure: orm.StructureData, settings: orm.Dict) -> FramesData:
     amplitudes = (given['sigma'], given['strain'])
     frames = random_frames([to_atoms(structure)], *amplitudes, given['seed'], given['frames'])
     return FramesData.from_frames(with_nested_splits(frames))
-
-
-def ended(builder: ProcessBuilder, what: str) -> orm.WorkChainNode:
-    """Run a process and return its node, or stop with the reason why it failed."""
-    _, node = run_get_node(builder)
-    if not node.is_finished_ok:
-        raise click.ClickException(f'{what} <{node.pk}>: {node.exit_message or node.exception}')
-    return node
 
 
 @click.command()

@@ -29,6 +29,7 @@ atoms, 20 min; a training of 5000 steps 8 min (5 ms for an atom and step), 8 of 
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -49,8 +50,8 @@ from aiida_mlip_ins.science.sampling import HELD_OUT
 from aiida_mlip_ins.science.scheduling import kpoint_meshes
 from aiida_mlip_ins.workflows.protocols import load_protocol
 
-# `verdi run` looks for modules in the current folder, not in that of the script.
-sys.path.insert(0, str(Path(__file__).parent))
+# `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
+sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
 from learning_study import COLUMNS, ERRORS, FINE_TUNED, SETS, Study
 

@@ -11,6 +11,7 @@ Without --measured it ends with the frames.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ from aiida_mlip_ins.query.summary import summary
 from aiida_mlip_ins.report.html import write_report
 from aiida_mlip_ins.report.page import write_json
 
-# `verdi run` looks for modules in the current folder, not in that of the script.
-sys.path.insert(0, str(Path(__file__).parent))
+# `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
+sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
 from study import Study
 
