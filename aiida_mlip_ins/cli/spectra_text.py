@@ -33,7 +33,9 @@ def comparison_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield a table with a line a window, then the peaks of each window."""
     yield f'{"window (1/cm)":>15} ' + ' '.join(f'{name:>11}' for name, _, _ in COLUMNS)
     for row in rows:
-        cells = ['-' if row[key] is None else format(row[key], form) for _, key, form in COLUMNS]
+        cells = [
+            '-' if row.get(key) is None else format(row[key], form) for _, key, form in COLUMNS
+        ]
         yield f'{_window(row):>15} ' + ' '.join(f'{cell:>11}' for cell in cells)
     for row in rows:
         peaks = row['peaks']

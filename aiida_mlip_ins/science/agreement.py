@@ -186,18 +186,18 @@ def _window(
         weighted = guard(
             'chi_square', chi_square, energy, one, other, errors[use], degree, int(inside.sum())
         )
-    flat = other - other.min() if settings.baseline == 'minima' else other
-    model = fitted.scale * other + fitted.background
-    shapes = []
-    for values in (
-        _above(one, fitted, settings.baseline), flat, _above(model, fitted, settings.baseline)
-    ):  # fmt: skip
-        whole = np.zeros(len(mask))
-        whole[use] = values
-        shapes.append(whole)
+
+    def whole(values: np.ndarray) -> np.ndarray:
+        placed = np.zeros(len(mask))
+        placed[use] = values
+        return placed
+
+    lifted = whole(_above(one, fitted, settings.baseline))
+    shape = whole(other - other.min() if settings.baseline == 'minima' else other)
     floor = None
     if fitted.scale > 0:
-        floor = guard('wasserstein_floor_per_cm', wasserstein, edges, shapes[2], shapes[1])
+        model = _above(fitted.scale * other + fitted.background, fitted, settings.baseline)
+        floor = guard('wasserstein_floor_per_cm', wasserstein, edges, whole(model), shape)
     width = settings.similarity_width / settings.bin_width
     row = {
         'window_per_cm': [float(edges[0]), float(edges[-1])],
@@ -206,9 +206,9 @@ def _window(
         'scale': fitted.scale,
         'background_at_ends': [float(fitted.background[0]), float(fitted.background[-1])],
         'r_squared': guard('r_squared', r_squared, one, other, energy, degree),
-        'wasserstein_per_cm': guard('wasserstein_per_cm', wasserstein, edges, *shapes[:2]),
+        'wasserstein_per_cm': guard('wasserstein_per_cm', wasserstein, edges, lifted, shape),
         'wasserstein_floor_per_cm': floor,
-        'similarity': guard('similarity', similarity, *shapes[:2], max(width, 1.0)),
+        'similarity': guard('similarity', similarity, lifted, shape, max(width, 1.0)),
         'chi_square': None,
         'reduced_chi_square': None,
         **(weighted or {}),

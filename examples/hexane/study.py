@@ -223,7 +223,7 @@ class Study:
         last = len(self.rounds) - 1
         chosen = self.settings['rounds'][last]
         cells = self.relaxed_cells(self.potential(last), chosen['relaxed']['scan'])
-        moved = {p for given in chosen['thermal'] for p in given.get('pressures', cells)}
+        moved = {p for given in chosen.get('thermal', []) for p in given.get('pressures', cells)}
         labelled = self.rounds[f'round_{last}']
         builder = MaceEvaluateCalculation.get_builder()
         builder.code, builder.model, builder.frames = orm.load_code(self.engines), model, labelled
