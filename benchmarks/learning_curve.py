@@ -13,11 +13,13 @@ the cache of the profile, so an interrupted run goes on where it was, and one wi
 what it has: frames are nested, the first 10 of 60 are those of 10.
 
 targeted: the sections of the protocol ``pipeline``, in the shares that they have there, cells along
-the pressure from both ends. random: Gaussian rattles of all atoms and random strains about the
-same cells in turn. One frame of ten is kept for the choice of the epoch, so 10 frames are 9 trained
-on. fine-tuned: the targeted frames, in a training that starts from a model of other DFT
-(``benchmarks/foundation.py`` makes one). Every training has the same number of steps, whatever its
-frames, and one seed: differences of some 1/cm between two points are luck.
+the pressure from both ends. random: Gaussian rattles of all atoms and random strains about the same
+cells in turn. One frame of ten is kept for the choice of the epoch, so 10 frames are 9 trained on.
+fine-tuned: the targeted frames, in a training that starts from a model of other DFT
+(``benchmarks/foundation.py`` makes one). active: the fewest targeted frames, then those that a
+committee of potentials chooses in rounds, from its molecular dynamics too with ``--motion``. Every
+training has the same number of steps, whatever its frames, and one seed: differences of some 1/cm
+between two points are luck.
 
 Cost on one core, from the numbers of the how-to and of ``science.sampling.targeted``: of brucite a
 targeted frame takes 20-30 s and a random one, whose cell is sheared, 65 s, so 60 of each an hour
@@ -53,7 +55,7 @@ from aiida_mlip_ins.workflows.protocols import load_protocol
 # `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
 sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
-from learning_study import COLUMNS, ERRORS, FINE_TUNED, SETS, Study
+from learning_study import ACTIVE, COLUMNS, ERRORS, FINE_TUNED, SETS, Study
 
 GOAL = 3.0
 """1/cm, mean error at every pressure."""
@@ -117,6 +119,9 @@ def numbers_of(text: str) -> list[float]:
 @click.option('--steps', default=5000, show_default=True, help='Of each training.')
 @click.option('--foundation', type=int, metavar='PK', help='What `fine-tuned` starts from.')
 @click.option('--fine-rate', default=0.003, show_default=True, help='Learning rate from there.')
+@click.option('--round', default=10, show_default=True, help='`active`: frames of a round.')
+@click.option('--members', default=2, show_default=True, help='`active`: of the committee.')
+@click.option('--motion', type=float, metavar='K', help='`active`: temperature to move it at.')
 @click.option('--seed', default=7, show_default=True, help='Of the frames.')
 @click.option('--lanes', default=1, show_default=True, help='pw.x jobs side by side.')
 @click.option('--folder', default='learning_curve', type=click.Path(path_type=Path))
@@ -133,7 +138,7 @@ def main(
     if wrong := [size for size in counts if size < HELD_OUT or size % HELD_OUT]:
         raise click.BadParameter(f'{wrong} are no multiples of {HELD_OUT}', param_hint='--sizes')
     kinds = sets.split(',')
-    known = (*SETS, FINE_TUNED)
+    known = (*SETS, FINE_TUNED, ACTIVE)
     if unknown := sorted(set(kinds) - set(known)):
         raise click.BadParameter(f'{unknown} are none of {known}', param_hint='--sets')
     if FINE_TUNED in kinds and more['foundation'] is None:

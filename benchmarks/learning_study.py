@@ -15,7 +15,10 @@ from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import to_atoms
+from aiida_mlip_ins.science.active import TARGETS
 from aiida_mlip_ins.science.sampling import random_frames, targeted_frames, with_nested_splits
+from aiida_mlip_ins.workflows.active_inputs import next_round
+from aiida_mlip_ins.workflows.active_learning import ActiveLearningWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
 from aiida_mlip_ins.workflows.pressures import pressure_key
@@ -27,6 +30,8 @@ from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 SETS = ('targeted', 'random')
 FINE_TUNED = 'fine-tuned'
 """The targeted frames, from a foundation model."""
+ACTIVE = 'active'
+"""The first targeted frames, and those that a committee then chooses."""
 ERRORS = {'gamma_mae_per_cm': 'at \u0393', 'supercell_mae_per_cm': 'over the supercell'}
 COLUMNS = (
     'set', 'n_frames', 'pressure_gpa', *ERRORS, 'gamma_max_per_cm', 'supercell_max_per_cm',
@@ -101,6 +106,7 @@ class Study:
         self.foundation = None if found is None else orm.load_node(found)
         self.reference = {'max_concurrent': settings['lanes']}
         self.labelled: dict[str, dict[str, DatasetData]] = {}
+        self.active: dict[str, Any] = {}
 
     def prepare(self) -> None:
         """Relax with DFT at each pressure and compute its force constants there."""
@@ -122,6 +128,8 @@ class Study:
 
     def dataset(self, kind: str, size: int) -> DatasetData:
         """Label what is new of the first frames of a set and return all of them."""
+        if kind == ACTIVE:
+            return self.chosen(size)
         kind = 'targeted' if kind == FINE_TUNED else kind
         done = self.labelled.setdefault(kind, {})
         begin = sum(dataset.n_frames for dataset in done.values())
@@ -146,10 +154,63 @@ class Study:
             done[f'from_{begin:04d}'] = node.outputs.dataset
         return join_datasets(**done)
 
+    def chosen(self, size: int) -> DatasetData:
+        """Label what a committee chooses, in rounds, until there are so many frames."""
+        found = self.active
+        if not found:
+            found['dataset'] = self.dataset('targeted', self.settings['sizes'][0])
+        while found['dataset'].n_frames < size:
+            begin = found['dataset'].n_frames
+            end = min(size, begin + self.settings['round'])
+            builder = ActiveLearningWorkChain.get_builder_from_protocol(
+                self.crystal,
+                self.settings['pressures'],
+                self.settings['engines'],
+                self.settings['pw'],
+                found['dataset'],
+                self.settings['protocol'],
+                self._of_a_round(found['dataset'], end - begin),
+                cells=self.cells,
+                history=found.get('rounds'),
+                stop_after_round=next_round(found.get('rounds')),
+            )
+            node = ended(builder, f'{ACTIVE}, frames {begin} to {end}')
+            found.update(dataset=node.outputs.dataset, rounds=node.outputs.rounds)
+        return found['dataset']
+
+    def _of_a_round(self, dataset: DatasetData, count: int) -> dict[str, Any]:
+        """Return what differs from the protocol of active learning."""
+        given: dict[str, Any] = {
+            'max_concurrent': self.settings['lanes'],
+            # The study compares frequencies with those of DFT itself.
+            'frequencies': False,
+            'settings': {
+                'frames_per_round': count,
+                'max_frames': dataset.n_frames + count,
+                'max_rounds': self.settings['sizes'][-1],
+                **dict.fromkeys(TARGETS),
+            },
+            'reference': {**self.reference, 'allowed_failure_fraction': 0.0},
+            'committee': {
+                'size': self.settings['members'],
+                'max_concurrent': self.settings['lanes'],
+                'train': {'parameters': self.course(dataset)},
+            },
+        }
+        if self.settings['motion']:
+            given['md_temperatures'] = [self.settings['motion']]
+            matrix = self.settings['supercell']
+            given['md'] = {'supercell_matrix': matrix, 'max_concurrent': self.settings['lanes']}
+        return given
+
+    def course(self, dataset: DatasetData) -> dict[str, Any]:
+        """Return the parameters of a training that depend on how many frames there are."""
+        numbers = load_protocol('train', self.settings['protocol'])['parameters']
+        return of_steps(numbers, dataset.splits['train'], self.settings['steps'])
+
     def potential(self, kind: str, size: int, dataset: DatasetData) -> MaceModelData:
         """Train on the first frames of a set."""
-        numbers = load_protocol('train', self.settings['protocol'])['parameters']
-        course = of_steps(numbers, dataset.splits['train'], self.settings['steps'])
+        course = self.course(dataset)
         if kind == FINE_TUNED:
             course['learning_rate'] = self.settings['fine_rate']
         builder = MaceTrainWorkChain.get_builder_from_protocol(

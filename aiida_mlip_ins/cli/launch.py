@@ -144,6 +144,27 @@ def ins(inputs: Any, **given: Any) -> Any:
 
 
 @link(
+    options.PROCESS,
+    click.option('--temperature', '--temperatures', 'temperatures', type=options.Numbers('K'),
+                 multiple=True, required=True,
+                 help='In K; give it several times or separate by commas.'),
+    click.option('--supercell', type=int, nargs=3, metavar='N N N',
+                 help="Multiples of the crystal; default: by the protocol's length."),
+    click.option('--model', metavar='NODE', help='Potential, if not that of PROCESS.'),
+    options.ENGINE_CODE, *NUMBERS,
+)  # fmt: skip
+def md_stability(inputs: Any, **given: Any) -> Any:
+    """Run molecular dynamics of the relaxed crystals of PROCESS, to see whether they hold.
+
+    PROCESS is the whole chain or a pressure scan with a potential. Each crystal is moved at its
+    pressure and each temperature; the report says how it did.
+    """
+    from aiida_mlip_ins.cli import links_md
+
+    return links_md.md_stability(inputs, **given)
+
+
+@link(
     click.argument('trajectory', metavar='TRAJECTORY'),
     click.argument('structure', metavar='[STRUCTURE]', required=False),
     click.option('--harmonic', metavar='SPECTRUM',
@@ -216,7 +237,8 @@ def compare_spectra(inputs: Any, **given: Any) -> Any:
 
 for command in (
     chain, reference, pw_pressure_scan, bands, active_learning, mace_pressure_scan, phonons, ins,
-    md_ins, cure, compare, compare_spectra, launch_models.train, launch_models.committee,
-    launch_models.evaluate, launch_models.inspect_model, launch_models.fetch_model,
+    md_stability, md_ins, cure, compare, compare_spectra, launch_models.train,
+    launch_models.committee, launch_models.evaluate, launch_models.inspect_model,
+    launch_models.fetch_model,
 ):  # fmt: skip
     launch.add_command(command)

@@ -1,4 +1,4 @@
-"""INS from molecular dynamics as a builder made from what the user typed; see ``links``."""
+"""Molecular dynamics, and INS from it, as builders made from what the user typed; see ``links``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,46 @@ from aiida.engine import ProcessBuilder
 from aiida_mlip_ins.cli.inputs import Inputs
 from aiida_mlip_ins.cli.links import build
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
+from aiida_mlip_ins.query.run import Run
+
+
+def md_stability(
+    inputs: Inputs, process: str, model: str | None, temperatures: Sequence[Sequence[float]],
+    supercell: Sequence[int] | None, engine_code: str, protocol: str | None, overrides: Path | None,
+) -> ProcessBuilder | None:  # fmt: skip
+    """Return molecular dynamics of the crystals that a potential has relaxed."""
+    from aiida_mlip_ins.workflows.md_stability import MdStabilityWorkChain
+
+    node = inputs.process('process', process)
+    relaxed = None if node is None else Run(node)
+    points = [] if relaxed is None else _relaxed(inputs, relaxed)
+    potential = inputs.model(model)
+    if potential is None and relaxed is not None:
+        potential = relaxed.named('model')
+    return build(
+        inputs,
+        MdStabilityWorkChain.get_builder_from_protocol,
+        code=inputs.code('engine_code', engine_code),
+        structures=[structure for _, structure in points],
+        model=potential,
+        pressures=[pressure for pressure, _ in points],
+        temperatures=[value for values in temperatures for value in values],
+        supercell_matrix=supercell,
+        protocol=protocol,
+        overrides=inputs.overrides(overrides),
+    )
+
+
+def _relaxed(inputs: Inputs, run: Run) -> list[tuple[float, orm.StructureData]]:
+    """Return the pressures (GPa) that a potential was relaxed at, with its crystals there."""
+    found = [(p.pressure_gpa, p.nodes['mace_structure']) for p in run.points
+             if 'mace_structure' in p.nodes]  # fmt: skip
+    if not found:
+        inputs.problems.append(
+            f'process: <{run.node.pk}> ({run.node.process_label}) has no crystal relaxed with a '
+            'potential; give a `launch mace-pressure-scan` or a `launch chain` that got so far'
+        )
+    return found
 
 
 def md_ins(

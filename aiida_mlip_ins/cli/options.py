@@ -14,10 +14,11 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 NODE = 'PK, UUID or label'
 
 
-class Pressures(click.ParamType):
-    """One or several pressures in GPa, separated by commas."""
+class Numbers(click.ParamType):
+    """One or several numbers of a unit, separated by commas."""
 
-    name = 'GPa[,GPa...]'
+    def __init__(self, unit: str) -> None:
+        self.name = f'{unit}[,{unit}...]'
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return a list of numbers; whether they make sense is checked with all other inputs."""
@@ -96,7 +97,7 @@ def _needed(text: str) -> str:
 PROFILE = click.option('-p', '--profile', metavar='NAME', help='AiiDA profile; default: yours.')
 PROCESS = click.argument('process', metavar='PROCESS')
 PRESSURES = click.option(
-    '--pressure', '--pressures', 'pressures', type=Pressures(), multiple=True,
+    '--pressure', '--pressures', 'pressures', type=Numbers('GPa'), multiple=True,
     help='In GPa, ascending; give it several times or separate by commas.',
 )  # fmt: skip
 PROTOCOL = click.option(

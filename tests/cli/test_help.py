@@ -61,6 +61,7 @@ def test_every_link_of_the_chain_has_a_subcommand():
         'phonons',
         'ins',
         'md-ins',
+        'md-stability',
         'cure',
         'compare',
     }
