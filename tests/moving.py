@@ -43,3 +43,23 @@ def rattling(
         conserved_energy=np.zeros(count),
         pressure=np.zeros(count),
     )
+
+
+def series(conserved: float = 0.5) -> dict[str, np.ndarray]:
+    """Return what the analysis of a run of 1 ps says, as far as figures and pages need it."""
+    time = np.linspace(0, 1, 101)
+    return {
+        'time': time,
+        'temperature': 300 + 20 * np.sin(9 * time),
+        'volume': np.full(101, 80.0),
+        'pressure': np.zeros(101),
+        'potential_energy': time,
+        'conserved_energy': np.full(101, conserved),
+        'rmsd': time,
+        'rmsd_H': time,
+        'rmsd_O': time / 2,
+        'rdf_edges': np.linspace(0, 6, 61),
+        'rdf_H_O': np.ones(60),
+        'dos_energy': np.linspace(0, 4000, 401),
+        'dos_H': np.ones(401),
+    }

@@ -26,9 +26,9 @@ def report(profile: str | None, process: str | None, archive: Path | None, outpu
     """Write the report of PROCESS (its PK or UUID): HTML, PNG figures, numbers as JSON, spectra.
 
     It works on the whole chain and on each of its links, on a comparison of spectra, on a
-    benchmark, on error bands, and on a run that failed or still goes on. From an --archive, nothing
-    is imported or computed, and PROCESS is the one that the archive was written for unless another
-    is given.
+    benchmark, on error bands, on molecular dynamics, and on a run that failed or still goes on.
+    From an --archive, nothing is imported or computed, and PROCESS is the one that the archive was
+    written for unless another is given.
     """
     from aiida_mlip_ins.cli import profile as profiles
 
@@ -57,7 +57,12 @@ def report(profile: str | None, process: str | None, archive: Path | None, outpu
 
 def write(node: orm.ProcessNode, output: Path) -> tuple[Path, str]:
     """Write the report that is made for such a process; return its page, and it in words."""
-    from aiida_mlip_ins.report import benchmark_page, error_bands_page, spectra_page
+    from aiida_mlip_ins.report import (
+        benchmark_page,
+        error_bands_page,
+        spectra_page,
+        stability_page,
+    )
 
     if node.process_label == spectra_page.PROCESS:
         page = spectra_page.write_spectra_report(node, output)
@@ -66,6 +71,8 @@ def write(node: orm.ProcessNode, output: Path) -> tuple[Path, str]:
         return benchmark_page.write_benchmark_report(node, output)
     if node.process_label == error_bands_page.PROCESS:
         return error_bands_page.write_error_bands_report(node, output)
+    if node.process_label == stability_page.PROCESS:
+        return stability_page.write_stability_report(node, output)
     from aiida_mlip_ins.cli.summary_text import summary_text
     from aiida_mlip_ins.query.summary import summary
     from aiida_mlip_ins.report.html import write_report

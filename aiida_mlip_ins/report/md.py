@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 from aiida import orm
 from aiida.engine import calcfunction
+from matplotlib.figure import Figure
 
 from aiida_mlip_ins.report.figures_md import stability
 from aiida_mlip_ins.report.page import to_png
@@ -19,9 +22,21 @@ def draw_stability(analysis: orm.ArrayData, verdict: orm.Dict, key: orm.Str) -> 
     :param verdict: on all its runs.
     :param key: of the run, such as ``pressure_0_temperature_0``.
     """
-    run = verdict['runs'][key.value]
-    temperature = run['temperature_asked_k']
-    title = f'{temperature:g} K, {run["pressure_asked_gpa"]:g} GPa: {run["verdict"]}'
-    arrays = {name: analysis.get_array(name) for name in analysis.get_arraynames()}
-    figure = stability(arrays, title, temperature)
+    figure = figure_of(analysis, verdict['runs'][key.value])
     return orm.SinglefileData(io.BytesIO(to_png(figure)), filename=f'{key.value}.png')
+
+
+def figure_of(analysis: orm.ArrayData, run: Mapping[str, Any]) -> Figure:
+    """Return the figure of one run, given the verdict on it."""
+    return stability(arrays_of(analysis), title_of(run), run['temperature_asked_k'])
+
+
+def title_of(run: Mapping[str, Any]) -> str:
+    """Return the conditions of a run, and the verdict on it."""
+    where = f'{run["temperature_asked_k"]:g} K, {run["pressure_asked_gpa"]:g} GPa'
+    return f'{where}: {run["verdict"]}'
+
+
+def arrays_of(analysis: orm.ArrayData) -> dict[str, Any]:
+    """Return all arrays of a node by name."""
+    return {name: analysis.get_array(name) for name in analysis.get_arraynames()}

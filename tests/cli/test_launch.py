@@ -9,7 +9,7 @@ import pytest
 from aiida import orm
 from click.testing import CliRunner
 from harmonic_nodes import harmonic_spectrum
-from mace_nodes import toy_model
+from mace_nodes import toy_model, toy_structure
 from moving import heavy_cell, rattling
 from pw_mocks import finished
 from spectra_nodes import measured_spectrum, simulated_node
@@ -20,6 +20,7 @@ from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.trajectory import to_node
 from aiida_mlip_ins.workflows.active_learning import ActiveLearningWorkChain
 from aiida_mlip_ins.workflows.committee import CommitteeWorkChain
+from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 
 CODES = ('--pw-code', 'pw@localhost')
 
@@ -308,6 +309,27 @@ def test_motion_beside_the_harmonic_spectrum(refused, cif, engine_code):
     result = CliRunner().invoke(main, [*words, '--window', '60:500', '--check'])
     assert result.exit_code == 0, result.output
     assert 'The inputs of MdInsWorkChain are valid' in result.output
+
+
+def test_motion_of_what_a_potential_has_relaxed(refused, engine_code, aiida_profile):
+    model, crystal = toy_model().store(), toy_structure().store()
+    scan = finished(
+        MacePressureScanWorkChain,
+        {'structures.pressure_0': crystal, 'structures.pressure_1': crystal},
+        inputs={'pressures': orm.List([0.0, 1.5]), 'model': model},
+    )
+    words = ['launch', 'md-stability', str(scan.pk), '--temperature', '300']
+    result = CliRunner().invoke(main, [*words, '--check'])
+    assert result.exit_code == 0, result.output
+    assert 'The inputs of MdStabilityWorkChain are valid' in result.output
+    said = refused('md-stability', scan.pk, '--temperature', '300,-5', '--model', 'nothing')
+    assert "model: 'nothing' is neither a file nor" in said
+    said = refused('md-stability', scan.pk, '--temperature', '300,-5')
+    assert '-5' in said
+    run = finished(MaceMdCalculation, {})
+    said = refused('md-stability', run.pk, '--temperature', '300', '--protocol', 'fst')
+    assert f'process: <{run.pk}> (MaceMdCalculation) has no crystal relaxed' in said
+    assert "did you mean 'fast'" in said
 
 
 def test_active_learning_says_what_is_wrong(refused, cif, pw_code, engine_code, pseudo_family):

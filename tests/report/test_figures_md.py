@@ -5,28 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from aiida import orm
+from moving import series
 
 from aiida_mlip_ins.report.figures_md import stability
 from aiida_mlip_ins.report.md import draw_stability
-
-
-def arrays(conserved: float = 0.5) -> dict[str, np.ndarray]:
-    time = np.linspace(0, 1, 101)
-    return {
-        'time': time,
-        'temperature': 300 + 20 * np.sin(9 * time),
-        'volume': np.full(101, 80.0),
-        'pressure': np.zeros(101),
-        'potential_energy': time,
-        'conserved_energy': np.full(101, conserved),
-        'rmsd': time,
-        'rmsd_H': time,
-        'rmsd_O': time / 2,
-        'rdf_edges': np.linspace(0, 6, 61),
-        'rdf_H_O': np.ones(60),
-        'dos_energy': np.linspace(0, 4000, 401),
-        'dos_H': np.ones(401),
-    }
 
 
 def labels(axes) -> set[str]:
@@ -34,7 +16,7 @@ def labels(axes) -> set[str]:
 
 
 def test_all_panels():
-    figure = stability(arrays(), '300 K', 300.0)
+    figure = stability(series(), '300 K', 300.0)
     assert [a.get_title(loc='left') for a in figure.axes] == [
         'Temperature', 'Energy', 'Volume', 'Distance from the sites (rms)', 'Pairs', 'Vibrations',
     ]  # fmt: skip
@@ -48,7 +30,7 @@ def test_all_panels():
 def test_a_run_that_left_one_frame():
     one = {
         name: values[:1]
-        for name, values in arrays(np.nan).items()
+        for name, values in series(np.nan).items()
         if name[:3] not in ('rdf', 'dos')
     }
     figure = stability(one, 'short', 300.0)
@@ -58,7 +40,7 @@ def test_a_run_that_left_one_frame():
 @pytest.mark.usefixtures('aiida_profile')
 def test_as_a_node():
     analysis = orm.ArrayData()
-    for name, values in arrays().items():
+    for name, values in series().items():
         analysis.set_array(name, values)
     run = {'temperature_asked_k': 300.0, 'pressure_asked_gpa': 1.5, 'verdict': 'stable'}
     made = draw_stability(analysis, orm.Dict({'runs': {'a': run}}), orm.Str('a'))
