@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -151,15 +152,15 @@ class History:
                 split[kind] += (high - low) / max(len(kinds), 1)
         return split
 
-    def peak_memory_gb(self) -> float:
+    def peak_memory_gb(self) -> float | None:
         """Return the largest sum of the peaks (GB) of jobs that ran side by side.
 
         Engine jobs report what they measured; for pw.x it is its own estimate. AiiDA's processes
-        are not in it.
+        are not in it. ``None`` if no job has said.
         """
-        ran = [job for job in self.jobs if not job.cached]
+        ran = [job for job in self.jobs if not job.cached and job.memory_gb]
         sums = (sum(o.memory_gb for o in ran if o.start <= job.start < o.end) for job in ran)
-        return max(sums, default=0.0)
+        return max(sums, default=None)
 
     def _stage(self, name: str, members: list[int]) -> Stage:
         """Return the stage that consists of some processes and all they called."""
@@ -198,6 +199,9 @@ def _job(node: orm.CalcJobNode, numbers: dict[str, Any]) -> Job:
     timing = numbers.get('timing', {})
     life = _end(node) - _begin(node)
     computing = float(timing.get('total') or numbers.get('wall_time_seconds') or 0.0)
+    if not node.is_terminated:
+        # What it has waited for a queue is not known yet.
+        computing = life
     return Job(
         pk=node.pk,
         label=node.process_label or plugin,
@@ -235,4 +239,5 @@ def _begin(node: orm.ProcessNode) -> float:
 
 
 def _end(node: orm.ProcessNode) -> float:
-    return node.mtime.timestamp()
+    """Return when a process ended; one that goes on has come as far as now."""
+    return node.mtime.timestamp() if node.is_terminated else time.time()

@@ -58,7 +58,7 @@ def verdicts(summary: Summary, shifts: list[dict[str, Any]]) -> list[Verdict]:
         _wall(summary),
         _of_whole_run(
             summary,
-            _judge('peak_memory', summary['peak_memory_gb'] or None, summary['peak_memory_is']),
+            _judge('peak_memory', summary['peak_memory_gb'], summary['peak_memory_is']),
         ),
     ]
     return [verdict for verdict in found if verdict is not None]

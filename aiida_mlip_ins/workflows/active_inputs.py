@@ -20,7 +20,7 @@ from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.science.training import split_problems
 from aiida_mlip_ins.workflows import committee
-from aiida_mlip_ins.workflows.composition import fill, tried
+from aiida_mlip_ins.workflows.composition import fill, gathered, tried
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.frame_inputs import frame_contact_problems, kpoint_problems
 from aiida_mlip_ins.workflows.mace_inputs import evaluate_inputs_from_protocol
@@ -79,7 +79,7 @@ def get_builder(
     """
     given = dict(overrides or {})
     links = {name: dict(given.pop(name, {})) for name in LINKS}
-    numbers = load_protocol('active_learning', protocol, given)
+    numbers = load_protocol('active_learning', protocol, given, LINKS)
     found = structure_problems(structure, require_hydrogen=False) + pressure_problems(pressures)
     found += count_problem(numbers['max_concurrent'], 1, 'max_concurrent')
     code, code_found = load_engine_code(engine_code)
@@ -135,7 +135,7 @@ def get_builder(
         problem = input_problems(builder._inputs(prune=True), None)
         found += [] if problem is None else problem.splitlines()
     if found:
-        raise ValueError('\n'.join(dict.fromkeys(found)))
+        raise ValueError('\n'.join(gathered(found, LINKS)))
     return builder
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, TypeVar
 
 from aiida import orm
@@ -18,6 +18,18 @@ def tried(found: list[str], link: str, make: Callable[..., T], *arguments: Any) 
     except ValueError as error:
         found.extend(f'{link}: {line}' for line in str(error).splitlines())
     return None
+
+
+def gathered(found: Iterable[str], links: Container[str]) -> list[str]:
+    """Return problems each once; what is wrong with several links is said with all their names."""
+    names: dict[str, list[str]] = {}
+    for line in dict.fromkeys(found):
+        link, _, rest = line.partition(': ')
+        if link in links and rest:
+            names.setdefault(rest, []).append(link)
+        else:
+            names.setdefault(line, [])
+    return [f'{", ".join(own)}: {line}' if own else line for line, own in names.items()]
 
 
 def fill(

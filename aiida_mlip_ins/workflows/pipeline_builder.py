@@ -15,7 +15,7 @@ from aiida_mlip_ins.data.structure import structure_problems
 from aiida_mlip_ins.science.dataset_checks import DatasetCheckSettings
 from aiida_mlip_ins.science.settings import build, nearest
 from aiida_mlip_ins.science.structure import pressure_problems
-from aiida_mlip_ins.workflows.composition import fill, tried
+from aiida_mlip_ins.workflows.composition import fill, gathered, tried
 from aiida_mlip_ins.workflows.cure_inputs import remedy_inputs
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.ins import InsWorkChain
@@ -92,7 +92,7 @@ def get_builder(
     given = dict(overrides or {})
     links = {name: given.pop(name, {}) for name in LINKS}
     # The links' own protocols have the same names, so nothing else can be judged without them.
-    numbers, unknown = load_known('pipeline', protocol, given)
+    numbers, unknown = load_known('pipeline', protocol, given, LINKS)
     found = structure_problems(structure) + pressure_problems(pressures)
     builder = cls.get_builder()
     builder.structure = structure
@@ -152,7 +152,7 @@ def get_builder(
             found += measured_problems(builder)
     found = unknown + found + node_problems(builder)
     if found:
-        raise ValueError('\n'.join(dict.fromkeys(found)))
+        raise ValueError('\n'.join(gathered(found, LINKS)))
     return builder
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from aiida import orm
+from plumpy import ProcessState
 from report.synthetic import build_run
 
 from aiida_mlip_ins.query.stages import History, Job, _memory_gb, _pieces
@@ -57,7 +61,7 @@ def test_cached_jobs_count_as_cached_and_compute_nothing(aiida_profile):
     assert all(stage.cached for stage in history.stages if stage.jobs)
     split = history.time_split()
     assert split['AiiDA overhead'] == pytest.approx(1000.0)
-    assert history.peak_memory_gb() == 0.0
+    assert history.peak_memory_gb() is None
 
 
 def test_a_job_alone_is_its_own_stage(history):
@@ -84,3 +88,15 @@ def test_memory_units(numbers, expected):
 def test_computing_lies_in_the_middle_of_the_life_of_a_job():
     job = Job(1, 'x', 'forces', 100.0, 120.0, 10.0, 4.0, 0.0, False, 0)
     assert _pieces(job) == [('imports', 105.0, 109.0), ('forces', 109.0, 115.0)]
+
+
+def test_a_job_that_goes_on_computes_until_now(aiida_profile):
+    node = orm.CalcJobNode(process_type='aiida.calculations:quantumespresso.pw').store()
+    node.set_process_state(ProcessState.WAITING)
+    node.backend_entity.bare_model.ctime -= timedelta(seconds=100)
+    node.backend_entity.model.save()
+    history = History(node)
+    split = history.time_split()
+    assert split['DFT'] == pytest.approx(100.0, abs=20.0)
+    assert split['AiiDA overhead'] < 1.0
+    assert history.peak_memory_gb() is None

@@ -117,10 +117,20 @@ def test_a_pressure_beyond_all_frames_is_refused_before_dft(arguments, checked):
     assert input_problems(builder._inputs(prune=True), None) is None
 
 
-def test_an_unknown_link_in_the_overrides_names_the_nearest(arguments):
-    arguments['overrides']['samplin'] = {}
-    with pytest.raises(ValueError, match="did you mean 'sampling'"):
+@pytest.mark.parametrize('wrong', ['samplin', 'trian'])
+def test_an_unknown_link_in_the_overrides_names_the_nearest(arguments, wrong):
+    nearest = {'samplin': 'sampling', 'trian': 'train'}[wrong]
+    arguments['overrides'][wrong] = {}
+    with pytest.raises(ValueError, match=f"did you mean '{nearest}'"):
         HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+
+
+def test_what_is_wrong_with_several_links_is_said_once(arguments):
+    arguments['overrides']['reference'] = {'pseudo_family': 'none/such'}
+    with pytest.raises(ValueError, match=r'\w') as error:
+        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    (line,) = [line for line in str(error.value).splitlines() if 'none/such' in line]
+    assert line.startswith('pw_scan, reference, pw_phonons: pseudo_family: ')
 
 
 def test_an_unknown_protocol_names_the_valid_ones(arguments):

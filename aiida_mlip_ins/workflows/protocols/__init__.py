@@ -9,7 +9,7 @@ is refused with the nearest valid name.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,17 @@ def descriptions(workflow: str) -> dict[str, str]:
 
 
 def load_protocol(
-    workflow: str, protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+    workflow: str,
+    protocol: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    links: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Return the numbers of a workflow's protocol with overrides merged on top.
 
     :param workflow: name of the YAML file beside this one.
     :param protocol: ``fast``, ``balanced`` or ``stringent``; the file's default if not given.
     :param overrides: nested values that replace those of the protocol.
+    :param links: keys that the user may give besides, which the caller has taken out already.
     :raises ValueError: for an unknown protocol, or listing all unknown keys of the overrides.
     """
     content = _read(workflow)
@@ -58,14 +62,14 @@ def load_protocol(
         raise ValueError(f"unknown protocol '{protocol}'{nearest(protocol, content['protocols'])}")
     numbers = {k: v for k, v in content['protocols'][protocol].items() if k != 'description'}
     merged = merge(content.get('common', {}), numbers)
-    found = override_problems(merged, overrides or {}, 'overrides')
+    found = override_problems({**dict.fromkeys(links), **merged}, overrides or {}, 'overrides')
     if found:
         raise ValueError('\n'.join(found))
     return merge(merged, overrides or {})
 
 
 def load_known(
-    workflow: str, protocol: str | None, overrides: Mapping[str, Any]
+    workflow: str, protocol: str | None, overrides: Mapping[str, Any], links: Iterable[str] = ()
 ) -> tuple[dict[str, Any], list[str]]:
     """As :func:`load_protocol`, but leave out what has an unknown key, and return these problems.
 
@@ -75,7 +79,7 @@ def load_known(
     """
     numbers = load_protocol(workflow, protocol)
     wrong = {
-        key: override_problems(numbers, {key: value}, 'overrides')
+        key: override_problems({**dict.fromkeys(links), **numbers}, {key: value}, 'overrides')
         for key, value in overrides.items()
     }
     known = {key: value for key, value in overrides.items() if not wrong[key]}
