@@ -15,6 +15,7 @@ what it has: frames are nested, the first 10 of 60 are those of 10.
 targeted: the sections of the protocol ``pipeline``, in the shares that they have there, cells along
 the pressure from both ends. random: Gaussian rattles of all atoms and random strains about the same
 cells in turn. One frame of ten is kept for the choice of the epoch, so 10 frames are 9 trained on.
+folded: as targeted, but rattles and separate moves in the supercell of the force constants.
 fine-tuned: the targeted frames, in a training that starts from a model of other DFT
 (``benchmarks/foundation.py`` makes one). active: the fewest targeted frames, then those that a
 committee of potentials chooses in rounds, from its molecular dynamics too with ``--motion``. Every
@@ -55,7 +56,7 @@ from aiida_mlip_ins.workflows.protocols import load_protocol
 # `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
 sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
-from learning_study import ACTIVE, COLUMNS, ERRORS, FINE_TUNED, SETS, Study
+from learning_study import ACTIVE, COLUMNS, ERRORS, FINE_TUNED, FOLDED, SETS, Study
 
 GOAL = 3.0
 """1/cm, mean error at every pressure."""
@@ -138,7 +139,7 @@ def main(
     if wrong := [size for size in counts if size < HELD_OUT or size % HELD_OUT]:
         raise click.BadParameter(f'{wrong} are no multiples of {HELD_OUT}', param_hint='--sizes')
     kinds = sets.split(',')
-    known = (*SETS, FINE_TUNED, ACTIVE)
+    known = (*SETS, FOLDED, FINE_TUNED, ACTIVE)
     if unknown := sorted(set(kinds) - set(known)):
         raise click.BadParameter(f'{unknown} are none of {known}', param_hint='--sets')
     if FINE_TUNED in kinds and more['foundation'] is None:

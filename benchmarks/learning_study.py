@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+import numpy as np
 from aiida import orm
 from aiida.engine import ProcessBuilder, calcfunction, run_get_node
 
@@ -30,9 +31,13 @@ from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 SETS = ('targeted', 'random')
 FINE_TUNED = 'fine-tuned'
 """The targeted frames, from a foundation model."""
+FOLDED = 'folded'
+"""As targeted, but what leaves the symmetry of the crystal does so in the supercell."""
 ACTIVE = 'active'
 """The first targeted frames, and those that a committee then chooses."""
 ERRORS = {'gamma_mae_per_cm': 'at \u0393', 'supercell_mae_per_cm': 'over the supercell'}
+OF_FRAMES = ('sections', 'seed', 'sigma', 'strain', 'supercell')
+"""Settings that frames follow from."""
 COLUMNS = (
     'set', 'n_frames', 'pressure_gpa', *ERRORS, 'gamma_max_per_cm', 'supercell_max_per_cm',
     'min_overlap', 'n_ambiguous', 'volume_error_percent', 'not_relaxed', 'failed',
@@ -61,6 +66,21 @@ def errors_of(found: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def folded(sections: Mapping[str, Any], supercell: Sequence[int]) -> dict[str, Any]:
+    """Return the sections with rattles and separate moves in a supercell.
+
+    In the crystal's own cell all images move alike, so its frames say nothing of modes in which
+    they do not.
+    """
+    matrices = [np.diag(supercell).tolist()]
+    return {
+        **sections,
+        'rattle': {**sections['rattle'], 'count': 0},
+        'supercell': {**sections['rattle'], 'matrices': matrices},
+        'separate': {**sections['separate'], 'matrices': matrices},
+    }
+
+
 @calcfunction
 def frames_of_set(
     kind: orm.Str, settings: orm.Dict, count: orm.Int, pressures: orm.List,
@@ -69,8 +89,11 @@ def frames_of_set(
     """Return the first frames of a set, with their splits."""
     given = settings.get_dict()
     cells = {p: to_atoms(structures[f'pressure_{i}']) for i, p in enumerate(pressures.get_list())}
-    if kind.value == 'targeted':
-        frames = targeted_frames(cells, given['sections'], given['seed'], count.value)
+    if kind.value in ('targeted', FOLDED):
+        sections = given['sections']
+        if kind.value == FOLDED:
+            sections = folded(sections, given['supercell'])
+        frames = targeted_frames(cells, sections, given['seed'], count.value)
     else:
         amplitudes = (given['sigma'], given['strain'])
         frames = random_frames([*cells.values()], *amplitudes, given['seed'], count.value)
@@ -136,9 +159,7 @@ class Study:
         if begin < size:
             frames = frames_of_set(
                 orm.Str(kind),
-                orm.Dict(
-                    {key: self.settings[key] for key in ('sections', 'seed', 'sigma', 'strain')}
-                ),
+                orm.Dict({key: self.settings[key] for key in OF_FRAMES}),
                 orm.Int(size),
                 orm.List(self.settings['pressures']),
                 **self.cells,

@@ -101,12 +101,14 @@ def test_numbers_of_a_point(study, aiida_profile):
 def test_frames_of_a_set_are_a_node(study, aiida_profile):
     sections = load_protocol('pipeline', 'fast')['sampling']
     sections.pop('splits')
-    settings = orm.Dict({'sections': sections, 'seed': 7, 'sigma': 0.03, 'strain': 0.01})
+    settings = orm.Dict(
+        {'sections': sections, 'seed': 7, 'sigma': 0.03, 'strain': 0.01, 'supercell': [1, 1, 2]}
+    )
     cells = {
         f'pressure_{i}': orm.StructureData(ase=brucite_dft(p)[0])
         for i, p in enumerate(('0.0', '1.5'))
     }
-    for kind in study.SETS:
+    for kind in (*study.SETS, study.FOLDED):
         frames = study.frames_of_set(
             orm.Str(kind), settings, orm.Int(20), orm.List([0.0, 1.5]), **cells
         )

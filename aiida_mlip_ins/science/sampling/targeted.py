@@ -59,7 +59,7 @@ SETTINGS: dict[str, frozenset[str]] = {
     'strain': _RATTLE,
     'supercell': _RATTLE | {'matrices'},
     'displaced': frozenset({'pressures', 'distance', 'matrices', 'split'}),
-    'separate': _RATTLE | {'swing'},
+    'separate': _RATTLE | {'swing', 'matrices'},
     # A section's random numbers follow from its place here: new ones go to the end.
     'molecules': frozenset(
         {'count', 'pressures', 'strain', 'translation', 'rotation', 'scales', 'matrices'}
@@ -73,7 +73,7 @@ KINDS = ('heavy', 'tilt', 'swing', 'stretch')
 #: split is then a matter of chance, or `train`.
 OPTIONAL = frozenset({'scales', 'tilt', 'swing', 'weight', 'split'})
 #: Sections in which ``matrices`` may be left out, for the cell itself.
-OF_THE_CELL = frozenset({'displaced', 'molecules'})
+OF_THE_CELL = frozenset({'displaced', 'molecules', 'separate'})
 SPLITS = ('train', 'valid', 'test')
 
 
@@ -93,7 +93,8 @@ def targeted_set(
     ``displaced``: displacements of single atoms by ``distance``, at each of ``pressures``, in the
     cell or in the supercells ``matrices``, as phonopy asks for them; all of them in ``split`` where
     it is given (as ``valid`` they choose the epoch of a training, by the frequencies they give);
-    ``separate``: as ``rattle``, with one of :data:`KINDS` in turn, the others 0;
+    ``separate``: as ``rattle``, with one of :data:`KINDS` in turn, the others 0, in the cell or in
+    the ``matrices`` in turn;
     ``molecules``: whole molecules shifted by ``translation`` angstrom and turned by ``rotation``
     degrees (widths, :func:`rigidly_moved`), in the cell or in the ``matrices`` in turn.
     A crystal without molecules is an error if ``count`` is not 0.
