@@ -10,7 +10,8 @@ frequencies in the cells of DFT are then compared with those of DFT, at Gamma an
 that the supercell has exactly, modes matched by their eigenvectors. After each point
 ``learning_curve.json``, ``.csv`` and ``.png`` are written. Labels, trainings and forces come from
 the cache of the profile, so an interrupted run goes on where it was, and one with more sizes keeps
-what it has: frames are nested, the first 10 of 60 are those of 10.
+what it has: frames are nested, the first 10 of 60 are those of 10. Points of other sets or sizes
+that the folder has already stay in the table.
 
 targeted: the sections of the protocol ``pipeline``, in the shares that they have there, cells along
 the pressure from both ends. random: Gaussian rattles of all atoms and random strains about the same
@@ -56,8 +57,19 @@ from aiida_mlip_ins.workflows.protocols import load_protocol
 # `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
 sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
-from learning_study import ACTIVE, COLUMNS, ERRORS, FINE_TUNED, FOLDED, SETS, Study
+from learning_study import (
+    ACTIVE,
+    COLUMNS,
+    ERRORS,
+    FINE_TUNED,
+    FOLDED,
+    OF_FRAMES,
+    SETS,
+    Study,
+)
 
+OF_THE_STUDY = ('protocol', 'pressures', 'steps', *OF_FRAMES)
+"""Settings in which points of one table do not differ."""
 GOAL = 3.0
 """1/cm, mean error at every pressure."""
 
@@ -86,6 +98,25 @@ def write(folder: Path, rows: Sequence[Mapping[str, Any]], settings: Mapping[str
         writer.writeheader()
         writer.writerows(rows)
     (folder / 'learning_curve.png').write_bytes(to_png(errors_by_frames(rows, ERRORS, GOAL)))
+
+
+def points_there(
+    folder: Path, settings: Mapping[str, Any], kinds: Sequence[str], sizes: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return the points that an earlier run left in the folder, less those that are made now.
+
+    So sets and sizes can be run one after another, on several machines too.
+
+    :raises ValueError: if they are of another study.
+    """
+    path = folder / 'learning_curve.json'
+    if not path.is_file():
+        return []
+    content = json.loads(path.read_text())
+    other = [name for name in OF_THE_STUDY if content['settings'].get(name) != settings[name]]
+    if other:
+        raise ValueError(f'{path} has other {", ".join(other)}; take another folder')
+    return [r for r in content['rows'] if r['set'] not in kinds or r['n_frames'] not in sizes]
 
 
 def supercell_problem(crystal: Atoms, supercell: Sequence[int], distance: float) -> str | None:
@@ -157,9 +188,12 @@ def main(
     distance = load_protocol('reference', protocol)['kpoints_distance']
     if problem := supercell_problem(atoms, settings['supercell'], distance):
         raise click.BadParameter(problem, param_hint='--supercell')
+    try:
+        rows = points_there(folder, settings, kinds, counts)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint='--folder') from None
     study = Study(to_structure(atoms), settings)
     study.prepare()
-    rows: list[dict[str, Any]] = []
     for size in settings['sizes']:
         for kind in kinds:
             rows += study.point(kind, size)

@@ -87,6 +87,16 @@ def test_files(benchmark, rows, tmp_path):
     assert (tmp_path / 'new' / 'learning_curve.png').read_bytes().startswith(b'\x89PNG')
 
 
+def test_points_of_earlier_runs_stay(benchmark, rows, tmp_path):
+    settings = dict.fromkeys(benchmark.OF_THE_STUDY, 1)
+    assert benchmark.points_there(tmp_path, settings, ['random'], [10]) == []
+    benchmark.write(tmp_path, rows, {**settings, 'sets': ['targeted', 'random']})
+    kept = benchmark.points_there(tmp_path, settings, ['random'], [10, 20])
+    assert kept == [r for r in rows if r['set'] == 'targeted' or r['n_frames'] == 40]
+    with pytest.raises(ValueError, match='other steps, seed; take another folder'):
+        benchmark.points_there(tmp_path, {**settings, 'steps': 2, 'seed': 3}, ['random'], [10])
+
+
 def test_numbers_of_a_point(study, aiida_profile):
     settings = orm.Dict(load_protocol('compare')['parameters'])
     dft, mace = spring_force_constants(), spring_force_constants(1.02**2)
