@@ -46,7 +46,7 @@ def main(
     """Run, then print the verdict and draw each run."""
     changes: dict = {'ensemble': 'nvt'} if nvt else {}
     if length is not None:
-        changes['duration_ps'] = length
+        changes |= {'duration_ps': length, 'settle_ps': length / 10}
     overrides: dict = {'md': {'parameters': changes}}
     if length is not None:
         overrides['criteria'] = {'equilibration_ps': length / 10}

@@ -26,8 +26,9 @@ STATE = {
     'mtk': (*CHAINS, '_p_g'),
     'mtk_isotropic': (*CHAINS, '_p_eps'),
 }
-"""What an integrator remembers beside the atoms. Of the chains ASE has no public names, and a run
-that went on without them would begin with a thermostat and a barostat at rest."""
+"""What an integrator remembers beside the atoms; of a barostat, last the momentum of the cell. Of
+the chains ASE has no public names, and a run that went on without them would begin with a
+thermostat and a barostat at rest."""
 
 
 class Dynamics:
@@ -71,6 +72,19 @@ class Dynamics:
         """Go on by one time step."""
         self._integrator.step()
         self.done += 1
+        if self.settings.ensemble == 'npt' and self.time <= self.settings.settle_ps:
+            self._damp_cell()
+
+    def _damp_cell(self) -> None:
+        """Take from the cell's momentum what friction takes in a time step.
+
+        An oscillator of period t is damped critically by a friction of 4 pi / t, and the cell
+        swings about as fast as the time constant of the barostat says.
+        """
+        friction = 4 * np.pi / self.settings.barostat_time_fs
+        name = STATE[self.kind][-1]
+        momentum = getattr(self._integrator, name)
+        setattr(self._integrator, name, momentum * np.exp(-friction * self.settings.timestep_fs))
 
     def conserved_energy(self) -> float:
         """Return the energy (eV) that an exact integration would conserve, NaN if there is none."""

@@ -33,6 +33,13 @@ class MdSettings:
     duration_ps: float = setting('Length of the run, restarts included.', 'ps', above=0.0)
     thermostat_time_fs: float = setting('Time constant of the thermostat.', 'fs', above=0.0)
     barostat_time_fs: float = setting('Time constant of the barostat.', 'fs', above=0.0)
+    settle_ps: float = setting(
+        'At constant pressure: beginning in which the motion of the cell is damped, critically for '
+        'one that swings with the time constant of the barostat. Heated at once, a crystal would '
+        'ring about its mean volume, far beyond it and for many periods.',
+        'ps',
+        minimum=0.0,
+    )
     initial_temperature_factor: float = setting(
         'Velocities are drawn at this many times the temperature: at 2, a crystal that starts from '
         'its sites has the right temperature once half of it is potential energy.',
@@ -151,6 +158,12 @@ def stability_problems(
     found = problems(StabilitySettings, values, where)
     if found or run is None:
         return found
+    if run['ensemble'] == 'npt' and run['settle_ps'] > values['equilibration_ps']:
+        found.append(
+            f'{where}.equilibration_ps: {values["equilibration_ps"]:g} ps are left out, but the '
+            f'cell is damped for {run["settle_ps"]:g} ps (settle_ps of the run); raise the one or '
+            'lower the other'
+        )
     left = run['duration_ps'] - values['equilibration_ps']
     if left < 2 * run['record_every'] * run['timestep_fs'] / 1000:
         found.append(

@@ -114,7 +114,7 @@ def make_md(model: bytes) -> None:
     crystal.info['source'] = 'input'
     parameters = {
         **load_protocol('md')['md']['parameters'], 'duration_ps': 0.012, 'timestep_fs': 1.0,
-        'record_every': 2, 'batch_frames': 3,
+        'record_every': 2, 'batch_frames': 3, 'settle_ps': 0.0,
     }  # fmt: skip
     inputs = {
         'parameters': parameters, 'model': 'model.model', 'structure': 'structure.xyz',

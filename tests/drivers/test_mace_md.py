@@ -44,7 +44,7 @@ def prepare(folder: Path, model: Path, **changes: Any) -> dict[str, Any]:
     ase.io.write(folder / 'structure.xyz', atoms, format='extxyz')
     parameters = {
         **load_protocol('md')['md']['parameters'], 'duration_ps': 0.024, 'timestep_fs': 1.0,
-        'record_every': 2, 'batch_frames': 3,
+        'record_every': 2, 'batch_frames': 3, 'settle_ps': 0.0,
     }  # fmt: skip
     names = {'temperature_k': 300.0, 'pressure_gpa': 8.0, 'wallclock_s': None}
     return {
@@ -89,6 +89,9 @@ def runs(engine_run: Callable, tmp_path_factory: pytest.TempPathFactory, toy_mod
         done = engine_run(top, '-c', SEVERAL, *names)
         assert done.returncode == 0, done.stderr
 
+    for name, end in (('ringing', 0.0), ('settled', 0.4)):
+        long = {'duration_ps': 0.4, 'pressure_gpa': 0.0, 'barostat_time_fs': 100.0}
+        run([f'mtk/{name}', f'mtk_isotropic/{name}'], settle_ps=end, **long)
     run([f'{kind}/first' for kind in INTEGRATORS], duration_ps=0.010)
     for kind in INTEGRATORS:
         (top / kind / 'second').mkdir()
@@ -131,6 +134,15 @@ def test_going_on_gives_what_there_would_have_been(runs: Path, kind: str) -> Non
     for name in ('positions', 'velocities', 'cells', 'conserved_energy', 'pressure'):
         wanted = getattr(expected, name)[6:]
         np.testing.assert_allclose(getattr(found, name), wanted, atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.parametrize('kind', ['mtk', 'mtk_isotropic'])
+def test_a_cell_that_is_damped_settles(runs: Path, kind: str) -> None:
+    """A compressed crystal swings past its volume; damped, it comes to rest there."""
+    ringing, settled = (frames(runs / kind / name).volumes for name in ('ringing', 'settled'))
+    swing = np.ptp(ringing[len(ringing) // 2 :])
+    assert np.ptp(settled[len(settled) // 2 :]) < 0.3 * swing
+    assert ringing.max() - settled[-1] > 0.3 * (settled[-1] - settled[0])
 
 
 def test_time_is_up_and_a_frame_too_many(

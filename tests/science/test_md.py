@@ -381,6 +381,10 @@ def test_settings_that_are_refused() -> None:
     criteria = load_protocol('md')['criteria']
     (found,) = stability_problems({**criteria, 'equilibration_ps': 10.0}, 'x', run)
     assert 'nothing is left to judge' in found
+    early = {**criteria, 'equilibration_ps': 0.5}
+    (found,) = stability_problems(early, 'x', run)
+    assert 'but the cell is damped for 1 ps' in found
+    assert stability_problems(early, 'x', {**run, 'ensemble': 'nvt'}) == []
     assert temperatures_problems([300, 10.0]) == []
     assert len(temperatures_problems([300, -1.0, 300])) == 2
     assert 'expected numbers' in temperatures_problems(['hot'])[0]

@@ -28,7 +28,14 @@ pytestmark = pytest.mark.usefixtures('aiida_profile')
 
 KEYS = ('pressure_0_temperature_0', 'pressure_1_temperature_0')
 SHORT = {
-    'md': {'parameters': {'duration_ps': 0.02, 'timestep_fs': 1.0, 'record_every': 2}},
+    'md': {
+        'parameters': {
+            'duration_ps': 0.02,
+            'settle_ps': 0.0,
+            'timestep_fs': 1.0,
+            'record_every': 2,
+        }
+    },
     'criteria': {'equilibration_ps': 0.0},
 }
 
