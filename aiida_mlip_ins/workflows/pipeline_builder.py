@@ -28,7 +28,7 @@ from aiida_mlip_ins.workflows.measured_inputs import (
     measured_problems,
 )
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
-from aiida_mlip_ins.workflows.pipeline_checks import SCANS, node_problems
+from aiida_mlip_ins.workflows.pipeline_checks import SCANS, node_problems, with_supercells
 from aiida_mlip_ins.workflows.protocols import load_known, load_protocol, merge
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
@@ -111,7 +111,12 @@ def get_builder(
         dft = (pw_code, structure, protocol, pw_options)
         _add_dft(builder, found, links, numbers, dft, needs_frames, check)
     if needs_frames:
-        builder.sampling = orm.Dict(numbers['sampling'])
+        distance = builder.reference.kpoints_distance
+        sections = numbers['sampling']
+        if distance is not None:
+            below = numbers['short_axis']
+            sections = with_supercells(sections, structure, distance.value, below)
+        builder.sampling = orm.Dict(sections)
         builder.seed = orm.Int(numbers['seed'])
     if model is None and numbers['check_dataset']:
         checks = tried(found, 'dataset_checks', _check_settings, protocol, links['dataset_checks'])

@@ -10,7 +10,13 @@ from ase import Atoms
 
 from aiida_mlip_ins.data.model import model_problems
 from aiida_mlip_ins.data.structure import structure_problems, to_atoms
-from aiida_mlip_ins.science.sampling import folded_mesh, molecule_problems, sampling_problems
+from aiida_mlip_ins.science.sampling import (
+    SHORT_AXES,
+    folded_mesh,
+    molecule_problems,
+    sampling_problems,
+    short_axis_supercells,
+)
 from aiida_mlip_ins.science.scheduling import kpoint_meshes
 from aiida_mlip_ins.science.structure import pressure_problems
 from aiida_mlip_ins.workflows.cure_inputs import validate as validate_cure
@@ -126,6 +132,27 @@ def section_problems(
         found += _folding_problems(sections, crystal, distance)
     if sections.get('molecules', {}).get('count'):
         found += [f'sampling.{line}' for line in molecule_problems(crystal)]
+    return found
+
+
+def with_supercells(
+    sections: Mapping[str, Any], structure: orm.StructureData, distance: float, below: float
+) -> dict[str, Any]:
+    """Return the sections with supercells along short axes where they are asked for.
+
+    A section that is to have them, of a crystal without, makes no frames.
+
+    :param distance: largest distance between DFT's k-points (1/angstrom).
+    :param below: angstrom; axes at least as long are left as they are.
+    """
+    crystal = to_atoms(structure)
+    mesh = kpoint_meshes([crystal], distance)[0]
+    matrices = short_axis_supercells(crystal, mesh, below)
+    found = dict(sections)
+    for name, options in sections.items():
+        if options.get('matrices') == SHORT_AXES:
+            count = options['count'] if matrices else 0
+            found[name] = {**options, 'matrices': matrices, 'count': count}
     return found
 
 

@@ -149,6 +149,15 @@ def test_supercells_hold_whole_copies():
     assert frames[0].info['matrix'] == '2 0 0 0 1 0 0 0 1'
 
 
+def test_supercells_of_short_axes_are_those_that_the_kpoints_fold_onto():
+    found = sampling.short_axis_supercells(brucite(), (3, 3, 2), below=6.0)
+    assert [np.diag(matrix).tolist() for matrix in found] == [[1, 1, 2], [3, 1, 1], [1, 3, 1]]
+    for matrix in found:
+        sampling.folded_mesh(matrix, (3, 3, 2))
+    assert sampling.short_axis_supercells(brucite(), (3, 3, 2), below=4.0) == found[1:]
+    assert sampling.short_axis_supercells(brucite(), (5, 1, 1), below=6.0) == []
+
+
 def test_targeted_set_is_deterministic_and_complete(by_pressure):
     frames = sampling.targeted_set(by_pressure, SETTINGS, seed=7)
     again = sampling.targeted_set(by_pressure, SETTINGS, seed=7)
@@ -259,6 +268,18 @@ def test_separate_frames_move_one_kind_of_coordinate_each(by_pressure):
         by_pressure, {'separate': {**options, 'heavy': 0.0, 'stretch': 0.0}}, seed=3
     )
     assert all(frame.info['heavy'] == 0.0 < frame.info['tilt'] for frame in only_tilt)
+
+
+def test_separate_frames_of_a_supercell_move_its_cells_apart(by_pressure):
+    options = {
+        'count': 2, 'pressures': [0.0, 1.5], 'strain': 0.0, 'heavy': 0.0, 'tilt': 0.06,
+        'stretch': 0.0, 'matrices': [[[1, 0, 0], [0, 1, 0], [0, 0, 2]]],
+    }  # fmt: skip
+    for frame in sampling.targeted_set(by_pressure, {'separate': options}, seed=3):
+        assert len(frame) == 10
+        lower, upper = (frame.positions[part, :2] for part in (slice(0, 5), slice(5, 10)))
+        np.testing.assert_allclose(lower[:3], upper[:3], atol=1e-9)
+        assert np.abs(lower[3:] - upper[3:]).max() > 1e-3
 
 
 def test_a_swing_turns_all_bonds_the_same_way(by_pressure):

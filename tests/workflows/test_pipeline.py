@@ -101,6 +101,20 @@ def test_sections_that_this_crystal_cannot_have_are_refused(arguments):
     assert 'sampling.molecules.matrices: k-mesh' in message
 
 
+def test_supercells_are_along_the_short_axes(arguments):
+    arguments['overrides']['sampling'] = {'supercell': {'count': 3}}
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    section = builder.sampling['supercell']
+    assert section['count'] == 3
+    assert [[1, 0, 0], [0, 1, 0], [0, 0, 2]] in section['matrices']
+    assert input_problems(builder._inputs(prune=True), None) is None
+    arguments['overrides']['short_axis'] = 2.0
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    section = builder.sampling['supercell']
+    assert (section['count'], section['matrices']) == (0, [])
+    assert input_problems(builder._inputs(prune=True), None) is None
+
+
 @pytest.mark.parametrize('checked', [True, False])
 def test_a_pressure_beyond_all_frames_is_refused_before_dft(arguments, checked):
     arguments['pressures'] = [0.0, 5.0]

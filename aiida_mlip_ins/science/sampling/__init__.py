@@ -22,13 +22,9 @@ from aiida_mlip_ins.science.sampling.moves import (
     along_pressure,
     bond_rattled,
     bonded_hydrogens,
-    displaced,
-    folded_mesh,
-    matrix_text,
     pressure_path,
     rattled,
     strained,
-    supercells,
     symmetrized,
     volume_scan,
     with_bond_lengths,
@@ -38,6 +34,14 @@ from aiida_mlip_ins.science.sampling.nested import (
     random_frames,
     targeted_frames,
     with_nested_splits,
+)
+from aiida_mlip_ins.science.sampling.supercells import (
+    SHORT_AXES,
+    displaced,
+    folded_mesh,
+    matrix_text,
+    short_axis_supercells,
+    supercells,
 )
 from aiida_mlip_ins.science.sampling.surrogate import (
     SymmetricCoordinates,
@@ -58,6 +62,7 @@ from aiida_mlip_ins.science.sampling.trajectories import along_relaxation, snaps
 __all__ = [
     'HELD_OUT',
     'SETTINGS',
+    'SHORT_AXES',
     'FirstSettings',
     'Molecule',
     'SymmetricCoordinates',
@@ -83,6 +88,7 @@ __all__ = [
     'rigidly_moved',
     'sampling_problems',
     'separations',
+    'short_axis_supercells',
     'snapshots',
     'spanned',
     'starting_frames',

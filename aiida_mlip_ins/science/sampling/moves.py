@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import spglib
 from ase import Atoms
-from ase.build import make_supercell
 from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
@@ -94,45 +93,6 @@ def along_pressure(structures: Mapping[float, Atoms], pressure: float) -> Atoms:
 def pressure_path(structures: Mapping[float, Atoms], pressures: Sequence[float]) -> list[Atoms]:
     """Frames of :func:`along_pressure`: a volume scan along the cells the crystal really takes."""
     return [along_pressure(structures, pressure) for pressure in pressures]
-
-
-def displaced(
-    atoms: Atoms, distance: float, matrix: Sequence[Sequence[int]] | None = None
-) -> list[Atoms]:
-    """Displacements by `distance` (angstrom) that give the force constants of a cell.
-
-    The symmetry-reduced set of phonopy (A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023)).
-
-    :param matrix: 3x3 integers, rows are a supercell's axes in those of `atoms`; its frames have
-        the atoms in phonopy's order. The cell itself if not given.
-    :return: frames, each with ``info['displaced_atom']`` and ``info['displacement']`` (angstrom),
-        from which ``science.curvature`` knows the cell at rest.
-    """
-    from phonopy import Phonopy
-    from phonopy.structure.atoms import PhonopyAtoms
-
-    crystal = PhonopyAtoms(
-        symbols=atoms.get_chemical_symbols(),
-        cell=atoms.cell.array,
-        scaled_positions=atoms.get_scaled_positions(),
-    )
-    # Phonopy has the axes as columns.
-    columns = np.eye(3, dtype=int) if matrix is None else np.asarray(matrix, dtype=int).T
-    phonon = Phonopy(crystal, supercell_matrix=columns, primitive_matrix=np.eye(3))
-    phonon.generate_displacements(distance=distance)
-    rest, numbers = atoms, inherited(atoms)
-    if matrix is not None:
-        cell = phonon.supercell
-        rest = Atoms(cell.symbols, positions=cell.positions, cell=cell.cell, pbc=True)
-        numbers['matrix'] = matrix_text(matrix)
-    frames = []
-    for row in phonon.displacements:  # atom, then its displacement
-        atom, move = int(row[0]), np.asarray(row[1:], dtype=float)
-        new = bare_copy(rest, 'displaced', **numbers, distance=distance)
-        new.info.update(displaced_atom=atom, displacement=move)
-        new.positions[atom] += move
-        frames.append(new)
-    return frames
 
 
 def volume_scan(atoms: Atoms, factors: Sequence[float]) -> list[Atoms]:
@@ -256,39 +216,3 @@ def _root(matrix: FloatArray) -> FloatArray:
     """Square root of a symmetric positive matrix."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     return (vectors * np.sqrt(values)) @ vectors.T
-
-
-def supercells(atoms: Atoms, matrices: Sequence[Sequence[Sequence[int]]]) -> list[Atoms]:
-    """Supercells of `atoms`, one per 3x3 integer matrix (rows: new axes in old ones)."""
-    frames = []
-    for matrix in matrices:
-        large = make_supercell(atoms, np.asarray(matrix, dtype=int))
-        frames.append(bare_copy(large, 'supercell', **inherited(atoms), matrix=matrix_text(matrix)))
-    return frames
-
-
-def matrix_text(matrix: Sequence[Sequence[int]] | np.ndarray) -> str:
-    """Return a supercell's 3x3 matrix as ``info['matrix']`` has it, which files keep as it is."""
-    return ' '.join(str(int(number)) for number in np.ravel(matrix))
-
-
-def folded_mesh(matrix: Sequence[Sequence[int]], mesh: Sequence[int]) -> tuple[int, int, int]:
-    """Return the Gamma-centred k-mesh of a supercell that samples just the points of `mesh`.
-
-    Frames of different cells can only train one potential if their k-points are the same ones:
-    brucite at 3x3x2 and a doubled cell at the nearest mesh, 2x3x2, differ by 21 meV/atom and 1 GPa.
-
-    :param matrix: 3x3 integers, rows are the supercell's axes in those of the primitive cell.
-    :raises ValueError: if no mesh of the supercell does, with what would.
-    """
-    rows = np.asarray(matrix, dtype=int)
-    size = round(abs(np.linalg.det(rows)))
-    points = np.array(list(np.ndindex(*mesh))) / np.asarray(mesh)
-    folded = np.unique(np.round((points @ rows.T) % 1.0, 6) % 1.0, axis=0)
-    found = tuple(len(np.unique(column)) for column in folded.T)
-    if len(folded) * size != len(points) or np.prod(found) != len(folded):
-        raise ValueError(
-            f'k-mesh {"x".join(map(str, mesh))} does not fold onto a mesh of the supercell '
-            f'{rows.tolist()}: take multiples that divide the mesh, or other axes for the supercell'
-        )
-    return found[0], found[1], found[2]

@@ -23,12 +23,11 @@ from aiida_mlip_ins.science.sampling.molecules import rigidly_moved, with_rigid_
 from aiida_mlip_ins.science.sampling.moves import (
     along_pressure,
     bond_rattled,
-    displaced,
     pressure_path,
     strained,
-    supercells,
     symmetrized,
 )
+from aiida_mlip_ins.science.sampling.supercells import displaced, supercells
 from aiida_mlip_ins.science.settings import nearest, unknown_keys
 from aiida_mlip_ins.science.structure import MIN_CONTACT, contact_problems
 
