@@ -182,7 +182,7 @@ def main(
         'sections': {
             name: section
             for name, section in load_protocol('pipeline', protocol)['sampling'].items()
-            if name != 'splits'
+            if name != 'splits' and section.get('count', 1)
         },
     }  # fmt: skip
     distance = load_protocol('reference', protocol)['kpoints_distance']

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from aiida_mlip_ins.report.style import CYCLE, GREY, PER_CM, canvas, gpa
 
@@ -39,8 +40,11 @@ def errors_by_frames(
                         marker=MARKERS[place % len(MARKERS)], ls='--' if place else '-',
                         color=colour, label=f'{kind}, {gpa(pressure)}',
                     )  # fmt: skip
-            axis.axhline(goal, color=GREY, lw=0.8, ls=':')
+            axis.axhline(goal, color=GREY, lw=0.8, ls=':', label=f'goal, {goal:g} {PER_CM}')
             axis.set(xlabel='frames', yscale='log', title=f'mean error {title}')
+            axis.set_xticks(sorted({row['n_frames'] for row in rows}))
+            for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+                ticks(LogFormatter(minor_thresholds=(2, 0.5), labelOnlyBase=False))
         axes[0].set_ylabel(f'frequencies against DFT ({PER_CM})')
         axes[0].legend()
     return figure
