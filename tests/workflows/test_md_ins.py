@@ -64,7 +64,7 @@ def test_everything_wrong_is_said_at_once():
     for message in ('quantumespresso.pw', 'temperature', "no model 'x'"):
         assert message in str(error.value)
     with pytest.raises(ValueError, match='the run has 0'):
-        builder(trajectory=rattling(FREQUENCY, count=200), protocol='fast')
+        builder(trajectory=rattling(FREQUENCY, count=300), protocol='fast')
     with pytest.raises(ValueError, match="unknown key 'mesh'"):
         builder(overrides={'parameters': {'mesh': [1, 1, 1]}})
     with pytest.raises(ValueError, match="did you mean 'line_width'"):
