@@ -25,7 +25,7 @@ def errors_by_frames(
     """
     kinds = list(dict.fromkeys(row['set'] for row in rows))
     pressures = sorted({row['pressure_gpa'] for row in rows})
-    with canvas(3.8 * len(errors), 3.4, columns=len(errors), sharey=True) as (figure, axes):
+    with canvas(1.6 + 3.6 * len(errors), 3.4, columns=len(errors), sharey=True) as (figure, axes):
         for axis, (key, title) in zip(axes, errors.items(), strict=True):
             for colour, kind in zip(CYCLE, kinds, strict=False):
                 for place, pressure in enumerate(pressures):
@@ -46,5 +46,6 @@ def errors_by_frames(
             for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
                 ticks(LogFormatter(minor_thresholds=(2, 0.5), labelOnlyBase=False))
         axes[0].set_ylabel(f'frequencies against DFT ({PER_CM})')
-        axes[0].legend()
+        handles = axes[0].get_legend_handles_labels()
+        figure.legend(*handles, loc='outside right center')
     return figure
