@@ -92,7 +92,7 @@ def write(folder: Path, rows: Sequence[Mapping[str, Any]], settings: Mapping[str
     goals = {key: reached(rows, key) for key in ERRORS}
     content = {'settings': settings, 'goal_per_cm': GOAL, 'frames_to_goal': goals, 'rows': rows}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'learning_curve.json').write_text(json.dumps(content, indent=1))
+    (folder / 'learning_curve.json').write_text(json.dumps(content, indent=1) + '\n')
     with (folder / 'learning_curve.csv').open('w', newline='') as handle:
         writer = csv.DictWriter(handle, [*COLUMNS, 'model'])
         writer.writeheader()
