@@ -90,9 +90,8 @@ def frames_of_set(
     given = settings.get_dict()
     cells = {p: to_atoms(structures[f'pressure_{i}']) for i, p in enumerate(pressures.get_list())}
     if kind.value in ('targeted', FOLDED):
-        sections = given['sections']
-        if kind.value == FOLDED:
-            sections = folded(sections, given['supercell'])
+        small = kind.value == 'targeted'
+        sections = given['sections'] if small else folded(given['sections'], given['supercell'])
         frames = targeted_frames(cells, sections, given['seed'], count.value)
     else:
         amplitudes = (given['sigma'], given['strain'])

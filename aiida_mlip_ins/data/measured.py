@@ -113,7 +113,7 @@ class MeasuredSpectrumData(orm.ArrayData):
         self, main_file_name: str = '', comments: bool = True
     ) -> tuple[bytes, dict[str, Any]]:
         """Export as JSON: the arrays, units and conditions."""
-        arrays = {name: self.get_array(name) for name in self.get_arraynames()}
+        arrays = dict(self.get_iterarrays())
         return export.arrays_json(self._conditions(), arrays).encode(), {}
 
 

@@ -43,8 +43,7 @@ def write_error_bands_report(node: orm.ProcessNode, folder: Path | str) -> tuple
     for kind, name in KINDS.items():
         for index, band in _nodes(run, kind):
             files.append(f'{name}_{pressure_key(index)}.csv')
-            arrays = {a: band.get_array(a) for a in band.get_arraynames()}
-            (folder / files[-1]).write_text(band_csv(arrays))
+            (folder / files[-1]).write_text(band_csv(dict(band.get_iterarrays())))
     lines = list(lines_of(table)) if table else []
     if table:
         files.append('shifts.csv')

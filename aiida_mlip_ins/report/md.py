@@ -22,21 +22,16 @@ def draw_stability(analysis: orm.ArrayData, verdict: orm.Dict, key: orm.Str) -> 
     :param verdict: on all its runs.
     :param key: of the run, such as ``pressure_0_temperature_0``.
     """
-    figure = figure_of(analysis, verdict['runs'][key.value])
+    figure = figure_of(dict(analysis.get_iterarrays()), verdict['runs'][key.value])
     return orm.SinglefileData(io.BytesIO(to_png(figure)), filename=f'{key.value}.png')
 
 
-def figure_of(analysis: orm.ArrayData, run: Mapping[str, Any]) -> Figure:
-    """Return the figure of one run, given the verdict on it."""
-    return stability(arrays_of(analysis), title_of(run), run['temperature_asked_k'])
+def figure_of(arrays: Mapping[str, Any], run: Mapping[str, Any]) -> Figure:
+    """Return the figure of one run, given the arrays of its analysis and the verdict on it."""
+    return stability(arrays, title_of(run), run['temperature_asked_k'])
 
 
 def title_of(run: Mapping[str, Any]) -> str:
     """Return the conditions of a run, and the verdict on it."""
     where = f'{run["temperature_asked_k"]:g} K, {run["pressure_asked_gpa"]:g} GPa'
     return f'{where}: {run["verdict"]}'
-
-
-def arrays_of(analysis: orm.ArrayData) -> dict[str, Any]:
-    """Return all arrays of a node by name."""
-    return {name: analysis.get_array(name) for name in analysis.get_arraynames()}

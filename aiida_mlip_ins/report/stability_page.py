@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from aiida import orm
-from matplotlib.figure import Figure
 
 from aiida_mlip_ins.query.provenance import settings_of
 from aiida_mlip_ins.query.run import Run
 from aiida_mlip_ins.query.tables import format_table
-from aiida_mlip_ins.report.md import arrays_of, figure_of, title_of
+from aiida_mlip_ins.report.md import figure_of, title_of
 from aiida_mlip_ins.report.page import fill, write_images, write_table
 
 PROCESS = 'MdStabilityWorkChain'
@@ -33,12 +32,14 @@ def write_stability_report(node: orm.ProcessNode, folder: Path | str) -> tuple[P
     run = Run(node)
     verdict = run.content('verdict')
     judged = verdict.get('runs', {})
+    arrays = {key: dict(run.outputs[f'analyses.{key}'].get_iterarrays()) for key in judged}
     files = []
     for key in judged:
         files.append(f'series_{key}.csv')
-        (folder / files[-1]).write_text(series_csv(arrays_of(run.outputs[f'analyses.{key}'])))
+        (folder / files[-1]).write_text(series_csv(arrays[key]))
     write_table(node, verdict, folder)
-    images = write_images(_figures(run, judged), folder)
+    figures = ((f'run_{key}', figure_of(arrays[key], each)) for key, each in judged.items())
+    images = write_images(figures, folder)
     lines = [line_of(each) for each in judged.values()]
     page = folder / 'report.html'
     page.write_text(
@@ -86,21 +87,11 @@ def line_of(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def series_csv(arrays: Mapping[str, Any]) -> str:
     """Return what is known at each time: a line for each frame."""
-    names = [name for name in arrays if len(arrays[name]) == len(arrays['time'])]
-    names = ['time', *sorted(name for name in names if name != 'time' and _is_series(name))]
+    # The others go with a distance or an energy.
+    series = {name for name in arrays if not name.startswith(('rdf_', 'dos_'))}
+    names = ['time', *sorted(series - {'time'})]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator='\n')
     writer.writerow(names)
     writer.writerows(zip(*(arrays[name] for name in names), strict=True))
     return buffer.getvalue()
-
-
-def _is_series(name: str) -> bool:
-    """Return whether an array goes with the time, not with a distance or an energy."""
-    return not name.startswith(('rdf_', 'dos_'))
-
-
-def _figures(run: Run, judged: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
-    """Yield the figure of each run, by name."""
-    for key, each in judged.items():
-        yield f'run_{key}', figure_of(run.outputs[f'analyses.{key}'], each)

@@ -78,9 +78,9 @@ def load_known(
     :raises ValueError: for an unknown protocol.
     """
     numbers = load_protocol(workflow, protocol)
+    valid = {**dict.fromkeys(links), **numbers}
     wrong = {
-        key: override_problems({**dict.fromkeys(links), **numbers}, {key: value}, 'overrides')
-        for key, value in overrides.items()
+        key: override_problems(valid, {key: value}, 'overrides') for key, value in overrides.items()
     }
     known = {key: value for key, value in overrides.items() if not wrong[key]}
     return merge(numbers, known), [line for lines in wrong.values() for line in lines]
