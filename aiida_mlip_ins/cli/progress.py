@@ -217,10 +217,13 @@ def _engine_progress(record: Record, now: float) -> tuple[str, float | None]:
         if isinstance(last.get(key), int | float):
             words.append(f'{name} {last[key]:.3g} {unit}')
     left = None
-    steps = last['done'] - stage[0]['done']
-    if steps > 0:
-        pace = (last['time'] - stage[0]['time']) / steps
-        left = max(0.0, pace * (last['total'] - last['done']) - (now - last['time']))
+    # Epochs of a training are not all alike.
+    to_do, at_first = (
+        line.get('passes_left', line['total'] - line['done']) for line in (last, stage[0])
+    )
+    if at_first > to_do:
+        pace = (last['time'] - stage[0]['time']) / (at_first - to_do)
+        left = max(0.0, pace * to_do - (now - last['time']))
     return ', '.join(words), left
 
 

@@ -2,199 +2,28 @@
 
     python -m aiida_mlip_ins.drivers.mace_child ARGUMENTS OF mace_run_train
 
-mace alone keeps the averaged weights of its best epoch and no more: what comes after such a restart
-is another training. Here the whole state is kept at the beginning of an epoch, in ``states``, so
-that a training that was stopped gives the model that it would have given without the stop. Which
-epoch is the best, and when there has not been a better one for too long, is decided here too.
-Nothing of mace's arithmetic is changed.
+Which epoch is the best, when there has not been a better one for too long, and what the state is to
+go on from is the keeper's. The last epochs may be of L-BFGS. Nothing of mace's arithmetic is
+changed.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
-import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-STATES = 'states'
-PLAN = 'resume.json'
-"""What to go on from: ``file`` (a state, or a checkpoint of mace), ``epoch`` (the one to begin
-with), ``learning_rate_factor``. Without this file a training begins at the beginning."""
-WATCH = 'watch.json'
-"""How epochs are judged, see :class:`Watch`. Without this file the lowest loss is the best."""
-STALLED = 'No better epoch in'
-"""How a line begins that says why a stage has ended."""
+from aiida_mlip_ins.drivers import mace_lbfgs
+from aiida_mlip_ins.drivers.mace_keeper import PLAN, WATCH, Keeper, Stalled, Watch
+
 RESTART = '--restart_latest'
-INTERVAL = 1.0
-"""Seconds between two states: epochs may be shorter than it takes to write one."""
-
-
-def state_name(epoch: int) -> str:
-    """Return the name of the file with the state at the beginning of an epoch."""
-    return f'epoch-{epoch:08d}.pt'
-
-
-@dataclasses.dataclass(frozen=True)
-class Watch:
-    """How epochs are judged, as the driver asks for it."""
-
-    patience: int | None = None
-    """Epochs without a better one after which a stage ends."""
-    displaced: str | None = None
-    """File of frames whose force constants are known, see ``science.curvature``."""
-    choose: bool = False
-    """Whether the frequencies of these choose the best epoch beside the loss."""
-    head: str = 'Default'
-    """Head of the model that is judged."""
-    batch_size: int = 1
-    """Displaced frames that go through the model at once."""
-
-
-class Stalled(Exception):
-    """There has not been a better epoch for too long."""
-
-
-class Keeper:
-    """Judges epochs, and keeps and restores what a training consists of."""
-
-    def __init__(self, parts: Mapping[str, Any], watch: Watch) -> None:
-        """Take the arguments of mace's function ``train``."""
-        self.parts = parts
-        self.watch = watch
-        self.first = int(parts['start_epoch'])
-        self.epoch = self.first
-        self.loss = math.inf
-        self.frequency_error: float | None = None
-        self.best: dict[int, float] = {}
-        self.stale = 0
-        self._curvature = curvature(watch, parts['device'])
-        self._log = parts['logger'].log
-        self._save = parts['checkpoint_handler'].save
-        self._written = time.monotonic()
-
-    def log(self, entry: dict[str, Any]) -> None:
-        """Write an entry of mace's log, and remember the errors of the newest validation.
-
-        mace validates, and so logs, with the averaged weights, which are those it would keep.
-        """
-        if entry['mode'] == 'eval':
-            if self._curvature and entry.get('head', self.watch.head) == self.watch.head:
-                self.frequency_error = self._curvature(self.parts['model'])
-                entry['mae_frequency'] = self.frequency_error
-            if entry['epoch'] is not None:
-                self.loss = float(entry['loss'])
-        self._log(entry)
-
-    def score(self) -> float:
-        """Return what the best epoch has least of: the loss, or what frequencies say beside it.
-
-        The loss goes as the square of errors, so its root and an error of frequencies count alike.
-        """
-        if not self.watch.choose or self.frequency_error is None:
-            return self.loss
-        return self.frequency_error * math.sqrt(self.loss)
-
-    def save(self, state: Any, epochs: int, keep_last: bool = False) -> None:
-        """Keep mace's checkpoint of an epoch if it is the best of its stage.
-
-        Called after each validation. mace itself takes any epoch for better after a NaN, and the
-        first one after a restart. The best one of the first stage is kept in the second.
-        """
-        swa = self.parts['swa']
-        stage = 2 if swa is not None and epochs >= swa.start else 1
-        score = self.score()
-        better = score < self.best.get(stage, math.inf)
-        self.stale = 0 if better else self.stale + self.parts['eval_interval']
-        every = self.parts['save_all_checkpoints']
-        if not better and not (every and math.isfinite(self.loss)):
-            return
-        first = stage not in self.best
-        if better:
-            self.best[stage] = score
-        self._save(state=state, epochs=epochs, keep_last=every or first)
-
-    def begin(self, epoch: int) -> None:
-        """Write the state before an epoch, if it is one to go on from.
-
-        :raises Stalled: if there is no need of this epoch.
-        """
-        import torch
-
-        self.epoch = epoch
-        if self.watch.patience is not None and self.stale >= self.watch.patience:
-            raise Stalled
-        plateau = self.parts['lr_scheduler'].scheduler == 'ReduceLROnPlateau'
-        if epoch == self.first or time.monotonic() - self._written < INTERVAL:
-            return
-        if plateau and epoch % self.parts['eval_interval']:
-            return  # such a schedule goes by the loss of the last validation, which mace forgets
-        if not all(torch.isfinite(p).all() for p in self.parts['model'].parameters()):
-            return
-        path = Path(STATES, state_name(epoch))
-        path.parent.mkdir(exist_ok=True)
-        partial_path = path.with_suffix('.partial')
-        torch.save(self.state(), partial_path)
-        os.replace(partial_path, path)
-        for old in path.parent.glob('epoch-*.pt'):
-            if old != path:
-                old.unlink()
-        self._written = time.monotonic()
-
-    def state(self) -> dict[str, Any]:
-        """Return all that the rest of the training depends on."""
-        import torch
-
-        parts = self.parts
-        newest = parts['checkpoint_handler'].io.old_path
-        return {
-            **{name: parts[name].state_dict() for name in ('model', 'optimizer', 'lr_scheduler')},
-            'ema': None if parts['ema'] is None else parts['ema'].state_dict(),
-            'swa': None if parts['swa'] is None else _numbers(parts['swa'].scheduler),
-            'order': parts['train_loader'].generator.get_state(),
-            'random': torch.get_rng_state(),
-            'loss': self.loss,
-            'best': self.best,
-            'stale': self.stale,
-            'newest': newest and Path(newest).name,
-        }
-
-    def resume(self, plan: Mapping[str, Any]) -> int:
-        """Restore a state, or what a checkpoint of mace has of it; return the epoch to begin with.
-
-        :raises RuntimeError: if it is of another model.
-        """
-        import torch
-
-        parts = self.parts
-        saved = torch.load(plan['file'], map_location=parts['device'], weights_only=False)
-        for name in ('model', 'optimizer', 'lr_scheduler'):
-            parts[name].load_state_dict(saved[name])
-        for group in parts['optimizer'].param_groups:
-            for name in {'lr', 'initial_lr', 'swa_lr'} & set(group):
-                group[name] *= plan['learning_rate_factor']
-        if 'order' in saved:
-            if parts['ema'] is not None:
-                parts['ema'].load_state_dict(saved['ema'])
-            if parts['swa'] is not None:
-                vars(parts['swa'].scheduler).update(saved['swa'])
-            parts['train_loader'].generator.set_state(saved['order'].cpu())
-            torch.set_rng_state(saved['random'].cpu())
-            self.loss, self.best, self.stale = saved['loss'], saved['best'], saved.get('stale', 0)
-            io = parts['checkpoint_handler'].io
-            io.old_path = saved['newest'] and os.path.join(io.directory, saved['newest'])
-        elif parts['ema'] is not None:
-            parts['ema'].shadow_params = [p.clone().detach() for p in parts['model'].parameters()]
-        self.first = int(plan['epoch'])
-        print(f'Going on with epoch {self.first} from {plan["file"]}', flush=True)
-        return self.first
 
 
 def train(original: Callable[..., None], **parts: Any) -> None:
@@ -216,12 +45,29 @@ def train(original: Callable[..., None], **parts: Any) -> None:
         one_epoch(**given)
 
     module.train_one_epoch = train_one_epoch
+    plan = mace_lbfgs.told(Path())
+    end = parts['max_num_epochs']
+    steps = end if plan is None else min(plan.start, end)
+    if parts['start_epoch'] < steps:
+        by_steps(original, keeper, {**parts, 'max_num_epochs': steps})
+    if plan is not None:
+        parts = mace_lbfgs.arguments(parts, plan)
+        keeper.use_lbfgs(parts)
+        try:
+            original(**parts)
+        except Stalled:
+            keeper.tell('the stage of L-BFGS')
+
+
+def by_steps(original: Callable[..., None], keeper: Keeper, parts: dict[str, Any]) -> None:
+    """Train step by step over batches, in one stage or two."""
     try:
         original(**parts)
     except Stalled:
-        print(f'{STALLED} {keeper.stale} epochs; {keeper.epoch} are done', flush=True)
         swa = parts['swa']
-        if swa is None or keeper.epoch >= swa.start:
+        second = swa is not None and keeper.epoch >= swa.start
+        keeper.tell('the second stage' if second else 'the first stage')
+        if swa is None or second:
             return
         # As if the first stage had come to its end: its learning rate is that of the second.
         swa.scheduler.step()
@@ -229,34 +75,7 @@ def train(original: Callable[..., None], **parts: Any) -> None:
         try:
             original(**{**parts, 'start_epoch': swa.start})
         except Stalled:
-            print(f'{STALLED} {keeper.stale} epochs; this was the second stage', flush=True)
-
-
-def curvature(watch: Watch, device: Any) -> Callable[[Any], float] | None:
-    """Return what gives a model's error of frequencies (1/cm), ``None`` if nothing is known."""
-    if watch.displaced is None:
-        return None
-    import torch
-
-    from aiida_mlip_ins.drivers import mace_model
-    from aiida_mlip_ins.science.curvature import curvature_errors, displaced_sets, frequency_mae
-    from aiida_mlip_ins.science.dataset import read_frames
-
-    frames = read_frames(watch.displaced)
-    sets = displaced_sets(frames)
-
-    def error(model: torch.nn.Module) -> float:
-        trained = [(each, each.requires_grad) for each in model.parameters()]
-        # Going through the frames draws a random number, which the training is not to miss.
-        with torch.random.fork_rng(devices=[]):
-            labels = mace_model.evaluate(
-                model, frames, watch.batch_size, str(device), watch.head, compute_stress=False
-            )
-        for each, flag in trained:
-            each.requires_grad_(flag)
-        return frequency_mae(curvature_errors(sets, [label.forces for label in labels]))
-
-    return error
+            keeper.tell('the second stage')
 
 
 def end_with(parent: int) -> None:
@@ -268,11 +87,6 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _numbers(scheduler: Any) -> dict[str, Any]:
-    """Return the numbers of a learning rate scheduler; it also holds functions."""
-    return {k: v for k, v in vars(scheduler).items() if isinstance(v, int | float | list)}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ase import Atoms
 
-from aiida_mlip_ins.drivers import mace_child, mace_trainer
+from aiida_mlip_ins.drivers import mace_keeper, mace_trainer
 from aiida_mlip_ins.drivers.common import DriverError, Job
 from aiida_mlip_ins.science import dataset
 from aiida_mlip_ins.science.curvature import curvature_errors, displaced_sets
@@ -48,7 +48,7 @@ def watch(job: Job, settings: TrainSettings, frames: list[Atoms]) -> None:
             "choose_by is 'frequencies', but the split 'valid' has no whole set of displacements",
             "Sample the section 'displaced' with `split: valid`, or choose by 'loss'.",
         )
-    told = mace_child.Watch(
+    told = mace_keeper.Watch(
         patience=settings.patience,
         displaced=DISPLACED if known else None,
         choose=settings.choose_by != 'loss',
@@ -57,7 +57,7 @@ def watch(job: Job, settings: TrainSettings, frames: list[Atoms]) -> None:
     )
     if known:
         (job.folder / DISPLACED).write_bytes(dataset.write_frames(known))
-    (job.folder / mace_child.WATCH).write_text(json.dumps(dataclasses.asdict(told)))
+    (job.folder / mace_keeper.WATCH).write_text(json.dumps(dataclasses.asdict(told)))
 
 
 def judge(

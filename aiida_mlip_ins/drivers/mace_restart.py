@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida_mlip_ins.drivers.common import INPUTS, DriverError, Job
-from aiida_mlip_ins.drivers.mace_child import PLAN, STATES
+from aiida_mlip_ins.drivers.mace_keeper import PLAN, STATES
 from aiida_mlip_ins.science.training import TrainSettings
 from aiida_mlip_ins.science.training_report import first_not_finite, parse_log, validations
 

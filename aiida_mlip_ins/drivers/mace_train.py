@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
 
-from aiida_mlip_ins.drivers import mace_child, mace_failures, mace_trainer
+from aiida_mlip_ins.drivers import mace_failures, mace_keeper, mace_lbfgs, mace_trainer
 from aiida_mlip_ins.drivers.common import DriverError, Job, main
 from aiida_mlip_ins.drivers.mace_judgement import judge, of, watch
 from aiida_mlip_ins.drivers.mace_restart import take_over
@@ -50,6 +50,7 @@ def run(job: Job) -> dict[str, Any]:
         energies, start = prepare(job, settings, frames, isolated)
     files = write_files(job, settings, frames, energies['values'])
     watch(job, settings, frames)
+    mace_lbfgs.tell(job.folder, settings)
     beginning = take_over(job, settings)
     with job.timed('train'):
         words = mace_trainer.command(settings, files, extra)
@@ -62,12 +63,13 @@ def run(job: Job) -> dict[str, Any]:
     results: dict[str, Any] = {
         'reference_energies': energies,
         'stage_two_start': settings.stage_two_start,
+        'lbfgs_start': settings.lbfgs_start,
         'n_frames': {split: sum(of(f) == split for f in frames) for split in map(of, frames)},
         'interrupted': training.interrupted,
         'first_epoch': beginning.epoch,
     }
     output = (job.folder / mace_failures.OUTPUT).read_text(errors='replace')
-    results['stalled'] = mace_child.STALLED in output
+    results['stalled'] = mace_keeper.STALLED in output
     results['failure'] = check_training(job, training, output)
     if results['failure'] is None:
         try:

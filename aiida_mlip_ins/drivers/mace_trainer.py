@@ -31,7 +31,8 @@ from aiida_mlip_ins.drivers.mace_restart import (
     write_log,
 )
 from aiida_mlip_ins.science.settings import nearest
-from aiida_mlip_ins.science.training import OWN_ARGUMENTS, STAGE_TWO_ARGUMENTS, TrainSettings
+from aiida_mlip_ins.science.training import TrainSettings, passes_left
+from aiida_mlip_ins.science.training_arguments import OWN_ARGUMENTS, STAGE_TWO_ARGUMENTS
 from aiida_mlip_ins.science.training_report import first_not_finite, parse_log, validations
 
 KEYS = {'energy_key': 'REF_energy', 'forces_key': 'REF_forces', 'stress_key': 'REF_stress'}
@@ -151,7 +152,7 @@ class Training:
         self._numbers: dict[str, float] = {}
         self._oom_kills = oom_kills()
         if beginning.epoch:
-            job.progress('train', beginning.epoch, settings.max_epochs)
+            self._report()
         self.process = self._start(words)
 
     def _start(self, words: list[str]) -> subprocess.Popen[bytes]:
@@ -240,7 +241,10 @@ class Training:
 
     def _report(self) -> None:
         """Say how many epochs are done, and the errors of the last validation."""
-        self.job.progress('train', self._epoch, self.settings.max_epochs, **self._numbers)
+        left = passes_left(self.settings, self._epoch)
+        self.job.progress(
+            'train', self._epoch, self.settings.max_epochs, passes_left=left, **self._numbers
+        )
 
     def _export(self) -> None:
         """Let mace write the model of its best checkpoint, by restarting it with nothing to do."""

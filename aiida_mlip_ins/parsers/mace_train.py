@@ -39,7 +39,7 @@ class MaceTrainParser(EngineParser):
         log = temporary / 'training.jsonl'
         entries = parse_log(log.read_text()) if failure is None or log.is_file() else []
         if failure is None or validations(entries, HEAD):
-            self._learning_curve(entries, results['stage_two_start'])
+            self._learning_curve(entries, results['stage_two_start'], results['lbfgs_start'])
         if description is not None:
             self.out(
                 'model',
@@ -52,9 +52,9 @@ class MaceTrainParser(EngineParser):
             return None
         return self._failed(failure)
 
-    def _learning_curve(self, entries: list[dict[str, Any]], stage_two_start: int | None) -> None:
+    def _learning_curve(self, entries: list[dict[str, Any]], *starts: int | None) -> None:
         node = orm.ArrayData()
-        for name, values in learning_curve(entries, HEAD, stage_two_start).items():
+        for name, values in learning_curve(entries, HEAD, *starts).items():
             node.set_array(name, values)
         node.base.attributes.set('units', CURVE_UNITS)
         self.out('learning_curve', node)

@@ -96,15 +96,20 @@ def _parity_panel(axis: Axes, quantity: str, series: Sequence[Parity]) -> None:
 def learning_curve(arrays: Mapping[str, np.ndarray], curves: Mapping[str, str]) -> Figure:
     """Return the errors on the validation frames against the epoch, one panel a quantity.
 
-    :param arrays: ``epoch`` (n,) and one array (n,) for each curve.
+    A line stands where a stage ends.
+
+    :param arrays: ``epoch`` and ``stage`` (n,), and one array (n,) for each curve.
     :param curves: name of the array -> label with its unit.
     """
     shown = {name: label for name, label in curves.items() if name in arrays}
+    ends = arrays['epoch'][:-1][np.diff(arrays['stage']) > 0]
     with canvas(2.5 * max(len(shown), 1) + 0.3, 2.7, columns=max(len(shown), 1)) as (figure, axes):
         for axis, (name, label), colour in zip(
             axes, shown.items(), (BLUE, VERMILLION, GREEN), strict=False
         ):
             axis.plot(arrays['epoch'], arrays[name], color=colour, lw=1.1)
+            for end in ends:
+                axis.axvline(end, color='0.6', lw=0.7, ls=':')
             axis.set_yscale('log')
             axis.set(xlabel='epoch', ylabel=label)
             axis.grid(which='both', axis='y', lw=0.3, alpha=0.5)

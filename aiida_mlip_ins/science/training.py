@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_mlip_ins.science.settings import problems, setting
+from aiida_mlip_ins.science.training_arguments import RESERVED_ARGUMENTS, STAGE_TWO_ARGUMENTS
 
 DTYPES = ('float32', 'float64')
 DEVICES = ('cpu', 'cuda', 'mps', 'xpu')
@@ -62,7 +63,8 @@ class TrainSettings:
     """A training or fine-tuning with mace_run_train.
 
     Weights multiply the terms of mace's loss. ``stage_two_start`` switches on the second stage,
-    whose weights and learning rate are then needed too. With a foundation model, its architecture
+    whose weights and learning rate are then needed too, and ``lbfgs_start`` L-BFGS, with the loss of
+    the stage that it is in. With a foundation model, its architecture
     is kept and ``r_max`` to ``num_radial_basis`` are not used.
     """
 
@@ -156,6 +158,22 @@ class TrainSettings:
     stage_two_learning_rate: float | None = setting(
         'Learning rate of the second stage.', above=0.0, optional=True
     )
+    lbfgs_start: int | None = setting(
+        'Epoch from which L-BFGS over all frames at once takes the place of steps over batches; '
+        'never if not given.',
+        minimum=1,
+        optional=True,
+    )
+    lbfgs_iterations: int | None = setting(
+        'Iterations of L-BFGS in one epoch, each of one pass over the frames or a little more.',
+        minimum=1,
+        optional=True,
+    )
+    lbfgs_history: int | None = setting(
+        'Updates that L-BFGS remembers; each takes twice the memory of the weights.',
+        minimum=1,
+        optional=True,
+    )
     foundation_head: str | None = setting(
         'Head of the foundation model to start from.', optional=True
     )
@@ -164,59 +182,17 @@ class TrainSettings:
     )
 
 
-OWN_ARGUMENTS: dict[str, str] = {
-    'seed': 'seed', 'default_dtype': 'dtype', 'device': 'device', 'r_max': 'r_max',
-    'num_channels': 'num_channels', 'max_L': 'max_L', 'max_ell': 'max_ell',
-    'correlation': 'correlation', 'num_interactions': 'num_interactions',
-    'num_radial_basis': 'num_radial_basis', 'loss': 'loss', 'energy_weight': 'energy_weight',
-    'forces_weight': 'forces_weight', 'stress_weight': 'stress_weight',
-    'batch_size': 'batch_size', 'valid_batch_size': 'valid_batch_size',
-    'max_num_epochs': 'max_epochs', 'eval_interval': 'eval_interval', 'lr': 'learning_rate',
-    'weight_decay': 'weight_decay', 'clip_grad': 'clip_grad',
-    'scheduler': 'scheduler', 'scheduler_patience': 'scheduler_patience',
-    'lr_factor': 'scheduler_factor', 'lr_scheduler_gamma': 'learning_rate_decay',
-    'radial_MLP': 'radial_MLP',
-}  # fmt: skip
-"""Arguments of mace_run_train that are a setting of the same meaning: argument -> setting."""
+LBFGS = ('lbfgs_iterations', 'lbfgs_history')
+"""Settings that ``lbfgs_start`` needs."""
 
-STAGE_TWO_ARGUMENTS: dict[str, str] = {
-    'start_stage_two': 'stage_two_start',
-    'stage_two_energy_weight': 'stage_two_energy_weight',
-    'stage_two_forces_weight': 'stage_two_forces_weight',
-    'stage_two_stress_weight': 'stage_two_stress_weight',
-    'stage_two_lr': 'stage_two_learning_rate',
-}
-"""The same for the second stage."""
+def passes_left(settings: TrainSettings, epoch: int) -> int:
+    """Return how often, from an epoch on, the training goes through its frames.
 
-SET_BY_THE_JOB = (
-    'name', 'work_dir', 'log_dir', 'model_dir', 'checkpoints_dir', 'results_dir', 'train_file',
-    'valid_file', 'test_file', 'energy_key', 'forces_key', 'stress_key', 'restart_latest',
-    'save_cpu', 'plot', 'error_table', 'compute_stress', 'compute_forces', 'distributed', 'wandb',
-    'dry_run', 'log_level', 'statistics_file', 'heads', 'keep_isolated_atoms',
-)  # fmt: skip
-
-RESERVED_ARGUMENTS: dict[str, str] = {
-    **{argument: f"use the setting '{name}'" for argument, name in OWN_ARGUMENTS.items()},
-    **{argument: f"use the setting '{name}'" for argument, name in STAGE_TWO_ARGUMENTS.items()},
-    **{
-        name.replace('stage_two', 'swa'): "use the settings 'stage_two_...'"
-        for name in STAGE_TWO_ARGUMENTS
-    },
-    'swa': "use the setting 'stage_two_start'",
-    'stage_two': "use the setting 'stage_two_start'",
-    'ema': "use the setting 'ema_decay'",
-    'ema_decay': "use the setting 'ema_decay'",
-    'E0s': "use the setting 'reference_energies'",
-    'foundation_head': "use the setting 'foundation_head'",
-    'foundation_model': "give the input 'foundation'",
-    'pt_train_file': "give the input 'replay'",
-    'multiheads_finetuning': "give the input 'replay'",
-    'force_mh_ft_lr': "the setting 'learning_rate' is always used",
-    'patience': "mace never stops a single process because of it; use the setting 'patience'",
-    'num_workers': 'set by the number of cores of the job',
-    **dict.fromkeys(SET_BY_THE_JOB, 'set by the job itself'),
-}  # fmt: skip
-"""Arguments of mace_run_train that ``mace_arguments`` may not hold, with what to do instead."""
+    An iteration of L-BFGS takes one pass or, now and then, two.
+    """
+    start = settings.max_epochs if settings.lbfgs_start is None else settings.lbfgs_start
+    last = settings.max_epochs - max(epoch, start)
+    return max(0, start - epoch) + last * (settings.lbfgs_iterations or 1)
 
 
 def train_problems(values: Mapping[str, Any], where: str) -> list[str]:
@@ -231,18 +207,47 @@ def train_problems(values: Mapping[str, Any], where: str) -> list[str]:
         )
     if values.get('force_scale') is not None and values.get('force_weight_ratio') is None:
         found.append(f"{where}: 'force_weight_ratio' is missing, it is needed with 'force_scale'")
-    if values.get('stage_two_start') is None:
-        return found
-    found.extend(
-        f"{where}: '{name}' is missing, it is needed with 'stage_two_start'"
-        for name in STAGE_TWO_ARGUMENTS.values()
-        if values.get(name) is None
+    begins = (
+        ('stage_two_start', tuple(STAGE_TWO_ARGUMENTS.values()), 'the second stage'),
+        ('lbfgs_start', LBFGS, 'L-BFGS'),
     )
-    start, epochs = values['stage_two_start'], values.get('max_epochs')
+    for begin, needed, name in begins:
+        found.extend(_begin_problems(values, where, begin, needed, name))
+    if values.get('lbfgs_start') is not None:
+        found.extend(_lbfgs_problems(values, where))
+    return found
+
+
+def _begin_problems(
+    values: Mapping[str, Any], where: str, begin: str, needed: Sequence[str], name: str
+) -> list[str]:
+    """Return what is wrong with a part of the training that begins at some epoch, if it does."""
+    start, epochs = values.get(begin), values.get('max_epochs')
+    if start is None:
+        return []
+    found = [
+        f"{where}: '{other}' is missing, it is needed with '{begin}'"
+        for other in needed
+        if values.get(other) is None
+    ]
     if isinstance(start, int) and isinstance(epochs, int) and start >= epochs:
         found.append(
-            f'{where}.stage_two_start: {start} is not below max_epochs = {epochs}, '
-            'so the second stage would never start'
+            f'{where}.{begin}: {start} is not below max_epochs = {epochs}, '
+            f'so {name} would never start'
+        )
+    return found
+
+
+def _lbfgs_problems(values: Mapping[str, Any], where: str) -> list[str]:
+    """Return what keeps L-BFGS from working: it needs exact numbers, and one loss to lower."""
+    found = []
+    if values.get('dtype') == 'float32':
+        found.append(f"{where}.lbfgs_start: L-BFGS needs the dtype 'float64', not 'float32'")
+    start, second = values['lbfgs_start'], values.get('stage_two_start')
+    if isinstance(start, int) and isinstance(second, int) and start < second:
+        found.append(
+            f'{where}.lbfgs_start: {start} is before stage_two_start = {second}; '
+            'L-BFGS belongs to the last stage'
         )
     return found
 

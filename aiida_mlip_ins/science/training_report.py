@@ -65,13 +65,16 @@ def first_not_finite(entries: Iterable[Mapping[str, Any]]) -> str | None:
 
 
 def learning_curve(
-    entries: Sequence[Mapping[str, Any]], head: str, stage_two_start: int | None
+    entries: Sequence[Mapping[str, Any]],
+    head: str,
+    stage_two_start: int | None,
+    lbfgs_start: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the arrays of a training, one value per validation, in the units of `CURVE_UNITS`.
 
     ``epoch`` counts finished epochs, so the validation before any training is at 0. ``loss_train``
-    is the mean loss over the steps since the validation before, NaN at 0. ``stage`` is 1 or 2; the
-    losses of the two are not comparable. ``stress_mae`` is NaN where there are no stresses, and
+    is the mean loss over the steps since the validation before, NaN at 0. ``stage`` is 1 or 2, whose
+    losses are not comparable, or 3 for L-BFGS, which goes on with the loss before it. ``stress_mae`` is NaN where there are no stresses, and
     ``frequency_mae`` where no validation frames are whole sets of displacements.
 
     :raises ValueError: if there is no validation in the log.
@@ -83,10 +86,13 @@ def learning_curve(
             losses.append(float(np.mean(entry['loss'])))
         elif entry.get('head', head) == head:
             epoch = 0 if entry['epoch'] is None else entry['epoch'] + 1
-            second = stage_two_start is not None and epoch > stage_two_start
+            stage = 1.0
+            for number, start in ((2.0, stage_two_start), (3.0, lbfgs_start)):
+                if start is not None and epoch > start:
+                    stage = number
             row = {
                 'epoch': float(epoch),
-                'stage': 2.0 if second else 1.0,
+                'stage': stage,
                 'loss_train': float(np.mean(losses)) if losses else math.nan,
             }
             for name, (key, factor) in CURVES.items():

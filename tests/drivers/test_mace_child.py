@@ -14,9 +14,9 @@ import pytest
 from ase import Atoms
 from ase.calculators.emt import EMT
 
-from aiida_mlip_ins.drivers import mace_child, mace_judgement
+from aiida_mlip_ins.drivers import mace_judgement, mace_keeper
 from aiida_mlip_ins.drivers.common import DriverError, Job
-from aiida_mlip_ins.drivers.mace_child import Keeper, Watch
+from aiida_mlip_ins.drivers.mace_keeper import Keeper, Watch
 from aiida_mlip_ins.science import sampling
 from aiida_mlip_ins.science.dataset import FORCES, labelled, read_frames, write_frames
 from aiida_mlip_ins.science.settings import build
@@ -33,7 +33,7 @@ class Trainer:
         self.logged: list[dict[str, Any]] = []
         self.error = math.nan
         known = None if watch.displaced is None else lambda model: self.error
-        monkeypatch.setattr(mace_child, 'curvature', lambda watch, device: known)
+        monkeypatch.setattr(mace_keeper, 'curvature', lambda watch, device: known)
         given = {
             'start_epoch': 0, 'swa': None, 'eval_interval': 2, 'save_all_checkpoints': False,
             'device': 'cpu', 'model': None, 'logger': SimpleNamespace(log=self.logged.append),
@@ -101,7 +101,7 @@ def told(folder: Path, settings: dict[str, Any], frames: list[Atoms]) -> Watch:
     (folder / 'inputs.json').write_text(json.dumps({'parameters': settings}))
     chosen = build(TrainSettings, settings, 'parameters')
     mace_judgement.watch(Job(folder), chosen, frames)
-    return Watch(**json.loads((folder / mace_child.WATCH).read_text()))
+    return Watch(**json.loads((folder / mace_keeper.WATCH).read_text()))
 
 
 def test_what_the_trainer_is_told(tmp_path: Path, toy_settings: dict[str, Any]) -> None:
@@ -166,6 +166,29 @@ def test_without_improvement_a_training_ends(
     assert epochs == [None, 0, 1, 2, 3, 500, 501, 502, 503]
     assert results['stalled']
     assert results['failure']['kind'] == 'NO_IMPROVEMENT'
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+def test_the_last_epochs_are_of_lbfgs(
+    run_driver: Callable, tmp_path: Path, toy_settings: dict[str, Any]
+) -> None:
+    """Each is validated, none raises the loss that it is to lower, and the last model is kept."""
+    settings = {
+        **toy_settings, 'max_epochs': 20, 'eval_interval': 3, 'ema_decay': 0.9, 'lbfgs_start': 10,
+        'lbfgs_iterations': 8, 'lbfgs_history': 20,
+    }  # fmt: skip
+    results, validations = train(run_driver, tmp_path, settings, [])
+    assert results['lbfgs_start'] == 10
+    epochs = [entry['epoch'] for entry in validations]
+    assert epochs == [None, 0, 3, 6, 9, *range(10, 20)]
+    lines = map(json.loads, (tmp_path / 'training.jsonl').read_text().splitlines())
+    losses = [e['loss'] for e in lines if e['mode'] == 'opt' and e['epoch'] >= 10]
+    assert len(losses) == 10
+    assert np.all(np.diff(losses) < 0)
+    assert losses[-1] < 0.2 * losses[0]
+    best = min(validations[1:], key=lambda entry: entry['loss'])
+    assert results['errors']['valid']['force_mae'] == pytest.approx(1e3 * best['mae_f'], rel=1e-4)
 
 
 def test_displacements_are_labelled_as_the_toy_is() -> None:

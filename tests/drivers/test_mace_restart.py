@@ -17,7 +17,7 @@ import pytest
 
 from aiida_mlip_ins.drivers import mace_failures, mace_restart, mace_train
 from aiida_mlip_ins.drivers.common import DriverError, Job
-from aiida_mlip_ins.drivers.mace_child import state_name
+from aiida_mlip_ins.drivers.mace_keeper import state_name
 from aiida_mlip_ins.science.settings import build
 from aiida_mlip_ins.science.training import TrainSettings
 
@@ -161,15 +161,17 @@ def test_the_trainer_is_stopped_before_the_wall_time_ends(
 
 @pytest.mark.engines
 @pytest.mark.slow
+@pytest.mark.parametrize('begun', [12, 30], ids=['steps', 'L-BFGS'])
 def test_a_killed_training_goes_on_to_the_same_model(
     engines_python: Path, run_driver: Callable, tmp_path: Path, toy_settings: dict[str, Any],
-    driver_env: dict[str, str],
+    driver_env: dict[str, str], begun: int,
 ) -> None:  # fmt: skip
     """Killed with its driver in the second stage, it ends as if it had not been."""
     settings = {
         **toy_settings, 'max_epochs': 48, 'eval_interval': 3, 'ema_decay': 0.95,
         'stage_two_start': 12, 'stage_two_energy_weight': 100.0, 'stage_two_forces_weight': 100.0,
         'stage_two_stress_weight': 1000.0, 'stage_two_learning_rate': 0.003,
+        'lbfgs_start': 30, 'lbfgs_iterations': 5, 'lbfgs_history': 10,
     }  # fmt: skip
     inputs = {'num_threads': 1, 'dataset': 'dataset.xyz', 'parameters': settings}
     folders = {name: tmp_path / name for name in ('whole', 'killed', 'continued')}
@@ -178,13 +180,13 @@ def test_a_killed_training_goes_on_to_the_same_model(
         shutil.copy(FIXTURES / 'dataset.xyz', folder)
     with ThreadPoolExecutor(1) as pool:
         whole = pool.submit(run_driver, 'mace_train', folders['whole'], inputs)
-        killed_in = kill_driver(folders['killed'], inputs, engines_python, driver_env)
+        killed_in = kill_driver(folders['killed'], inputs, engines_python, driver_env, begun)
         whole = whole.result()
-    assert killed_in > 12
+    assert killed_in > begun
     (folders['continued'] / 'restart').symlink_to(folders['killed'])
     continued = run_driver('mace_train', folders['continued'], {**inputs, 'restart': 'restart'})
     assert continued['failure'] is None
-    assert 12 < continued['first_epoch'] <= killed_in
+    assert begun < continued['first_epoch'] <= killed_in
     assert (whole['stage'], whole['first_epoch']) == (2, 0)
     assert continued['errors'] == whole['errors']
     logs = []
@@ -196,8 +198,10 @@ def test_a_killed_training_goes_on_to_the_same_model(
     assert first['done'] == continued['first_epoch']
 
 
-def kill_driver(folder: Path, inputs: dict[str, Any], python: Path, env: dict[str, str]) -> int:
-    """Run a training until it has left a state of its second stage, and kill it; return the epoch.
+def kill_driver(
+    folder: Path, inputs: dict[str, Any], python: Path, env: dict[str, str], begun: int
+) -> int:
+    """Run a training until it has left a state after an epoch, and kill it; return the epoch of it.
 
     Its child ends by itself as soon as it sees that it is alone.
     """
@@ -205,7 +209,6 @@ def kill_driver(folder: Path, inputs: dict[str, Any], python: Path, env: dict[st
     words = [str(python), '-m', 'aiida_mlip_ins.drivers.mace_train']
     process = subprocess.Popen(words, cwd=folder, env=env)
     deadline = time.monotonic() + 120
-    begun = inputs['parameters']['stage_two_start']
     while not any(path.name > state_name(begun) for path in folder.glob('states/epoch-*.pt')):
         assert process.poll() is None
         assert time.monotonic() < deadline

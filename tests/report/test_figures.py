@@ -85,9 +85,11 @@ def test_parity_states_errors_in_small_units():
 
 
 def test_learning_curve_leaves_out_what_it_does_not_have():
-    arrays = {'epoch': np.arange(5), 'force_mae': np.linspace(50, 10, 5)}
+    stages = np.array([1, 1, 2, 2, 3])
+    arrays = {'epoch': np.arange(5), 'stage': stages, 'force_mae': np.linspace(50, 10, 5)}
     names = {'force_mae': 'force (meV)', 'stress_mae': 'stress (GPa)'}
-    assert len(figures_model.learning_curve(arrays, names).axes) == 1
+    (axis,) = figures_model.learning_curve(arrays, names).axes
+    assert [line.get_xdata()[0] for line in axis.get_lines()[1:]] == [1, 3]
 
 
 def test_time_bars_have_their_lengths():

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiida_mlip_ins.science.settings import problems
+from aiida_mlip_ins.science.settings import build, problems
 from aiida_mlip_ins.science.training import (
-    OWN_ARGUMENTS,
-    RESERVED_ARGUMENTS,
-    STAGE_TWO_ARGUMENTS,
     EvaluateSettings,
     RelaxSettings,
     TrainSettings,
     force_weights,
+    passes_left,
     split_problems,
     train_problems,
+)
+from aiida_mlip_ins.science.training_arguments import (
+    OWN_ARGUMENTS,
+    RESERVED_ARGUMENTS,
+    STAGE_TWO_ARGUMENTS,
 )
 from aiida_mlip_ins.science.training_report import (
     CURVE_UNITS,
@@ -71,6 +74,29 @@ def test_without_second_stage_its_settings_are_not_needed(settings: dict[str, An
     for name in STAGE_TWO_ARGUMENTS.values():
         settings.pop(name)
     assert train_problems(settings, 'x') == []
+
+
+def test_what_lbfgs_needs(settings: dict[str, Any]) -> None:
+    settings.update(lbfgs_start=settings['max_epochs'] - 1, lbfgs_iterations=20, lbfgs_history=50)
+    assert train_problems(settings, 'x') == []
+    settings.update(
+        lbfgs_start=settings['stage_two_start'] - 1, lbfgs_history=None, dtype='float32'
+    )
+    found = '\n'.join(train_problems(settings, 'x'))
+    assert "x: 'lbfgs_history' is missing, it is needed with 'lbfgs_start'" in found
+    assert "L-BFGS needs the dtype 'float64', not 'float32'" in found
+    assert 'L-BFGS belongs to the last stage' in found
+    settings['lbfgs_start'] = settings['max_epochs']
+    assert 'so L-BFGS would never start' in '\n'.join(train_problems(settings, 'x'))
+
+
+def test_passes_left(settings: dict[str, Any]) -> None:
+    settings.update(max_epochs=100, lbfgs_start=None)
+    plain = build(TrainSettings, settings, 'x')
+    assert [passes_left(plain, epoch) for epoch in (0, 99, 100)] == [100, 1, 0]
+    settings.update(lbfgs_start=90, lbfgs_iterations=20, lbfgs_history=50)
+    chosen = build(TrainSettings, settings, 'x')
+    assert [passes_left(chosen, epoch) for epoch in (0, 90, 95, 100)] == [290, 200, 100, 0]
 
 
 def test_every_passed_on_setting_exists() -> None:
@@ -150,6 +176,8 @@ def test_log_of_a_real_training() -> None:
     assert set(curve) == set(CURVE_UNITS)
     assert curve['epoch'].tolist() == list(range(len(checked)))
     assert curve['stage'].tolist() == [1] * 61 + [2] * 20
+    with_lbfgs = learning_curve(entries, 'Default', 60, 70)
+    assert with_lbfgs['stage'].tolist() == [1] * 61 + [2] * 10 + [3] * 10
     assert math.isnan(curve['loss_train'][0])
     assert np.isfinite(curve['loss_train'][1:]).all()
     assert curve['force_mae'][-1] == pytest.approx(checked[-1]['mae_f'] * 1e3)

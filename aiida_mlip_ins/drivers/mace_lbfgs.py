@@ -1,0 +1,81 @@
+"""The last epochs of a training: L-BFGS over all frames at once.
+
+One crystal's potential learns from tens of frames, so their whole gradient costs no more than an
+epoch of steps over batches. With it a quasi-Newton method (Nocedal and Wright, Numerical
+Optimization, section 7.2) goes on where steps along gradients of batches hardly move any more.
+The method is torch's, its step over an epoch mace's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aiida_mlip_ins.science.training import TrainSettings
+
+PLAN = 'lbfgs.json'
+"""When L-BFGS begins and its numbers, see :class:`Plan`. Without this file there is none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What of the settings is about L-BFGS, see ``TrainSettings``."""
+
+    start: int
+    iterations: int
+    history: int
+
+
+def tell(folder: Path, settings: TrainSettings) -> None:
+    """Write the plan into a job's folder, if the settings ask for L-BFGS."""
+    if settings.lbfgs_start is not None:
+        values = (settings.lbfgs_start, settings.lbfgs_iterations, settings.lbfgs_history)
+        (folder / PLAN).write_text(json.dumps(dict(zip(('start', 'iterations', 'history'), values))))
+
+
+def told(folder: Path) -> Plan | None:
+    """Return the plan in a job's folder."""
+    path = folder / PLAN
+    return Plan(**json.loads(path.read_text())) if path.is_file() else None
+
+
+def arguments(parts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Return the arguments of mace's function ``train`` for these epochs, each of them validated.
+
+    The weights are no longer averaged, and the gradient is not clipped: the line search wants the
+    gradient of the loss itself.
+
+    :param parts: its arguments for the epochs before.
+    """
+    import torch
+
+    loader = parts['train_loader']
+    # What mace leaves as it is, such as the layers frozen in a fine-tuning, stays so here.
+    weights = [
+        weight
+        for group in parts['optimizer'].param_groups
+        for weight in group['params']
+        if group['initial_lr'] > 0
+    ]
+    return {
+        **parts,
+        'start_epoch': max(parts['start_epoch'], plan.start),
+        'eval_interval': 1,
+        'ema': None,
+        'max_grad_norm': None,
+        'optimizer': torch.optim.LBFGS(
+            weights,
+            max_iter=plan.iterations,
+            history_size=plan.history,
+            line_search_fn='strong_wolfe',
+        ),
+        # No frame is left out, and their order is always the same: so is the loss.
+        'train_loader': type(loader)(
+            dataset=loader.dataset,
+            batch_size=loader.batch_size,
+            num_workers=loader.num_workers,
+        ),
+    }
