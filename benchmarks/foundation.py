@@ -25,13 +25,14 @@ from aiida_mlip_ins.cli import demo
 from aiida_mlip_ins.data.frames import FramesData
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
 from aiida_mlip_ins.science.sampling import random_frames, with_nested_splits
+from aiida_mlip_ins.workflows.protocols import load_protocol
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
 # `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
 sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
-from learning_study import ended
+from learning_study import ended, of_steps
 
 
 @calcfunction
@@ -75,8 +76,9 @@ def main(
         structure=structure,
     )
     dataset = ended(reference, 'labels').outputs.dataset
-    course = {'max_epochs': epochs, 'stage_two_start': round(0.83 * epochs)}
-    course['learning_rate_decay'] = 0.992 ** (481 / epochs)
+    numbers = load_protocol('train', 'fast')['parameters']
+    n_train = dataset.splits['train']
+    course = of_steps(numbers, n_train, epochs * (n_train // numbers['batch_size']))
     train = MaceTrainWorkChain.get_builder_from_protocol(
         engines, dataset, protocol='fast', overrides={'parameters': course}
     )

@@ -18,6 +18,8 @@ from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import to_atoms
 from aiida_mlip_ins.science.active import TARGETS
 from aiida_mlip_ins.science.sampling import random_frames, targeted_frames, with_nested_splits
+from aiida_mlip_ins.science.settings import build
+from aiida_mlip_ins.science.training import TrainSettings, passes_left
 from aiida_mlip_ins.workflows.active_inputs import next_round
 from aiida_mlip_ins.workflows.active_learning import ActiveLearningWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
@@ -45,12 +47,18 @@ COLUMNS = (
 
 
 def of_steps(parameters: Mapping[str, Any], n_train: int, steps: int) -> dict[str, Any]:
-    """Return what a training on so many frames needs to have so many steps, its course the same."""
-    epochs = max(2, round(steps / (n_train // parameters['batch_size'])))
-    longer = epochs / parameters['max_epochs']
+    """Return what a training on so many frames needs to have so many steps, its course the same.
+
+    An iteration of L-BFGS counts as the steps of one epoch: both go through all frames once.
+    """
+    whole = passes_left(build(TrainSettings, parameters, 'parameters'), 0)
+    longer = steps / (n_train // parameters['batch_size']) / whole
+    lbfgs = parameters['max_epochs'] - parameters['lbfgs_start']
+    start = max(2, round(parameters['lbfgs_start'] * longer))
     return {
-        'max_epochs': epochs,
-        'stage_two_start': min(epochs - 1, max(1, round(parameters['stage_two_start'] * longer))),
+        'max_epochs': start + max(1, round(lbfgs * longer)),
+        'lbfgs_start': start,
+        'stage_two_start': min(start - 1, max(1, round(parameters['stage_two_start'] * longer))),
         'learning_rate_decay': parameters['learning_rate_decay'] ** (1 / longer),
         'eval_interval': max(1, round(parameters['eval_interval'] * longer)),
     }

@@ -127,7 +127,7 @@ def test_costs_are_scaled_from_what_was_measured(example):
     assert (low, high) == pytest.approx((4 * known['seconds'], 8 * known['seconds']))
     atoms = Atoms('H10', cell=[5, 5, 5], pbc=True)
     counts = {
-        'pressures': 2, 'frames': 50, 'relaxation_steps': 10, 'epochs': 100, 'supercell': 8,
+        'pressures': 2, 'frames': 50, 'relaxation_steps': 10, 'passes': 100, 'supercell': 8,
         'md_cells': 27, 'md_steps': 1000,
     }  # fmt: skip
     found = {e.stage: e for e in example.estimates(costs, atoms, 10, 4, counts)}
@@ -248,8 +248,8 @@ TOY = {
     'pressures': [0.0, 0.2],
     'train': {
         'parameters': {
-            'max_epochs': 60, 'stage_two_start': 50, 'num_channels': 8, 'minimum_frames': 4,
-            'max_ell': 2, 'r_max': 5.0,
+            'max_epochs': 46, 'stage_two_start': 30, 'lbfgs_start': 43, 'num_channels': 8,
+            'minimum_frames': 4, 'max_ell': 2, 'r_max': 5.0,
         }
     },
     # So loose that the packing stays about as it is: what is made up runs away otherwise.

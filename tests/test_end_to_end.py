@@ -31,8 +31,9 @@ OVERRIDES = {
     },
     'train': {
         'parameters': {
-            'max_epochs': 40,
-            'stage_two_start': 30,
+            'max_epochs': 34,
+            'stage_two_start': 20,
+            'lbfgs_start': 30,
             'num_channels': 8,
             'r_max': 4.0,
             'minimum_frames': 4,

@@ -155,8 +155,7 @@ class Keeper:
             self._lbfgs.load_state_dict(self._lbfgs_state)
         else:
             self.stale = 0
-        kept = {name: self.parts[name] for name in ('optimizer', 'train_loader')}
-        self.parts = {**parts, **kept}
+        self.parts = {**self.parts, **{name: parts[name] for name in ('ema', 'eval_interval')}}
 
     def tell(self, what: str) -> None:
         """Print that a stage has ended for want of a better epoch."""

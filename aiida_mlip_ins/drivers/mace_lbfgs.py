@@ -3,7 +3,7 @@
 One crystal's potential learns from tens of frames, so their whole gradient costs no more than an
 epoch of steps over batches. With it a quasi-Newton method (Nocedal and Wright, Numerical
 Optimization, section 7.2) goes on where steps along gradients of batches hardly move any more.
-The method is torch's, its step over an epoch mace's own.
+Adam's own mean squares of the gradients scale the weights. mace's step over an epoch is used.
 """
 
 from __future__ import annotations
@@ -52,13 +52,15 @@ def arguments(parts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """
     import torch
 
-    loader = parts['train_loader']
+    from aiida_mlip_ins.drivers.scaled_lbfgs import ScaledLBFGS
+
+    loader, before = parts['train_loader'], parts['optimizer']
     # What mace leaves as it is, such as the layers frozen in a fine-tuning, stays so here.
     weights = [
         weight
-        for group in parts['optimizer'].param_groups
+        for group in before.param_groups
         for weight in group['params']
-        if group['initial_lr'] > 0
+        if weight.requires_grad and group.get('initial_lr', group['lr']) > 0
     ]
     return {
         **parts,
@@ -66,8 +68,9 @@ def arguments(parts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         'eval_interval': 1,
         'ema': None,
         'max_grad_norm': None,
-        'optimizer': torch.optim.LBFGS(
+        'optimizer': ScaledLBFGS(
             weights,
+            [before.state[weight].get('exp_avg_sq', torch.zeros_like(weight)) for weight in weights],
             max_iter=plan.iterations,
             history_size=plan.history,
             line_search_fn='strong_wolfe',

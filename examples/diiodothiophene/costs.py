@@ -70,8 +70,8 @@ def estimates(
     :param electrons: of valence, in the cell.
     :param kpoints: of the mesh of the crystal.
     :param counts: ``pressures``, ``frames``, ``relaxation_steps`` (of each relaxation, DFT's and
-        the potential's), ``epochs``, ``supercell`` (cells in that of the phonons), ``md_cells``
-        (cells in that of the dynamics), ``md_steps``.
+        the potential's), ``passes`` (of the training over its frames), ``supercell`` (cells in that
+        of the phonons), ``md_cells`` (cells in that of the dynamics), ``md_steps``.
     """
     size, pressures = len(atoms), counts['pressures']
     low, high = single_point(costs, atoms.get_volume(), electrons, kpoints)
@@ -94,7 +94,7 @@ def estimates(
             'DFT frames', counts['frames'] * low, counts['frames'] * high,
             f'{counts["frames"]:.0f} single points',
         ),
-        exactly('training', counts['epochs'] * epoch, f'{counts["epochs"]:.0f} epochs'),
+        exactly('training', counts['passes'] * epoch, f'{counts["passes"]:.0f} passes'),
         Estimate(
             'DFT check', check * low, check * high, f'at most {check:.0f} displacements at Gamma'
         ),
