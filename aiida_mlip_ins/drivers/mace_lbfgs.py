@@ -33,7 +33,9 @@ def tell(folder: Path, settings: TrainSettings) -> None:
     """Write the plan into a job's folder, if the settings ask for L-BFGS."""
     if settings.lbfgs_start is not None:
         values = (settings.lbfgs_start, settings.lbfgs_iterations, settings.lbfgs_history)
-        (folder / PLAN).write_text(json.dumps(dict(zip(('start', 'iterations', 'history'), values))))
+        (folder / PLAN).write_text(
+            json.dumps(dict(zip(('start', 'iterations', 'history'), values)))
+        )
 
 
 def told(folder: Path) -> Plan | None:
@@ -70,7 +72,10 @@ def arguments(parts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         'max_grad_norm': None,
         'optimizer': ScaledLBFGS(
             weights,
-            [before.state[weight].get('exp_avg_sq', torch.zeros_like(weight)) for weight in weights],
+            [
+                before.state[weight].get('exp_avg_sq', torch.zeros_like(weight))
+                for weight in weights
+            ],
             max_iter=plan.iterations,
             history_size=plan.history,
             line_search_fn='strong_wolfe',

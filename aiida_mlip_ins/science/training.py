@@ -185,6 +185,7 @@ class TrainSettings:
 LBFGS = ('lbfgs_iterations', 'lbfgs_history')
 """Settings that ``lbfgs_start`` needs."""
 
+
 def passes_left(settings: TrainSettings, epoch: int) -> int:
     """Return how often, from an epoch on, the training goes through its frames.
 

@@ -244,7 +244,9 @@ def counts(builder: Any) -> dict[str, float]:
         'pressures': len(builder.pressures.get_list()),
         'frames': frames,
         'relaxation_steps': settings['relaxation_steps'],
-        'passes': passes_left(build(TrainSettings, builder.train.parameters.get_dict(), 'train'), 0),
+        'passes': passes_left(
+            build(TrainSettings, builder.train.parameters.get_dict(), 'train'), 0
+        ),
         'supercell': cells_in(builder.mace_phonons.supercell_matrix),
         'md_cells': cells_in(dynamics.supercell_matrix),
         'md_steps': 1000 * md['duration_ps'] / md['timestep_fs'],
