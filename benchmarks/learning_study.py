@@ -18,7 +18,6 @@ from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import to_atoms
 from aiida_mlip_ins.science.active import TARGETS
 from aiida_mlip_ins.science.sampling import random_frames, targeted_frames, with_nested_splits
-from aiida_mlip_ins.science.settings import build
 from aiida_mlip_ins.science.training import TrainSettings, passes_left
 from aiida_mlip_ins.workflows.active_inputs import next_round
 from aiida_mlip_ins.workflows.active_learning import ActiveLearningWorkChain
@@ -51,7 +50,7 @@ def of_steps(parameters: Mapping[str, Any], n_train: int, steps: int) -> dict[st
 
     An iteration of L-BFGS counts as the steps of one epoch: both go through all frames once.
     """
-    whole = passes_left(build(TrainSettings, parameters, 'parameters'), 0)
+    whole = passes_left(TrainSettings(**parameters), 0)
     longer = steps / (n_train // parameters['batch_size']) / whole
     lbfgs = parameters['max_epochs'] - parameters['lbfgs_start']
     start = max(2, round(parameters['lbfgs_start'] * longer))

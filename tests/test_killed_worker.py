@@ -22,8 +22,7 @@ PARAMETERS = {
     **load_protocol('train', 'fast')['parameters'],
     'r_max': 3.5, 'num_channels': 4, 'max_ell': 2, 'correlation': 2, 'num_radial_basis': 4,
     'radial_MLP': [8, 8], 'minimum_frames': 4, 'stage_two_start': None, 'lbfgs_start': None,
-    'learning_rate': 0.03,
-    'max_epochs': EPOCHS,
+    'learning_rate': 0.03, 'max_epochs': EPOCHS,
 }  # fmt: skip
 
 SUBMIT = """

@@ -16,7 +16,6 @@ from phonon_nodes import spring_force_constants
 from springs import brucite_cell, brucite_dft
 
 from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
-from aiida_mlip_ins.science.settings import build
 from aiida_mlip_ins.science.training import TrainSettings, passes_left, train_problems
 from aiida_mlip_ins.workflows.protocols import load_protocol
 
@@ -62,7 +61,7 @@ def test_trainings_have_the_same_steps_and_course(study, n_train):
     course = study.of_steps(TRAIN, n_train, 5000)
     settings = {**TRAIN, **course}
     assert not train_problems(settings, 'parameters')
-    passes = passes_left(build(TrainSettings, settings, 'parameters'), 0)
+    passes = passes_left(TrainSettings(**settings), 0)
     assert passes * (n_train // TRAIN['batch_size']) == pytest.approx(5000, rel=0.02)
     for name in ('stage_two_start', 'eval_interval'):
         share = course[name] / course['lbfgs_start']

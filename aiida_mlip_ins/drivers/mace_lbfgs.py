@@ -32,10 +32,8 @@ class Plan:
 def tell(folder: Path, settings: TrainSettings) -> None:
     """Write the plan into a job's folder, if the settings ask for L-BFGS."""
     if settings.lbfgs_start is not None:
-        values = (settings.lbfgs_start, settings.lbfgs_iterations, settings.lbfgs_history)
-        (folder / PLAN).write_text(
-            json.dumps(dict(zip(('start', 'iterations', 'history'), values)))
-        )
+        plan = Plan(settings.lbfgs_start, settings.lbfgs_iterations, settings.lbfgs_history)
+        (folder / PLAN).write_text(json.dumps(dataclasses.asdict(plan)))
 
 
 def told(folder: Path) -> Plan | None:

@@ -63,9 +63,9 @@ class TrainSettings:
     """A training or fine-tuning with mace_run_train.
 
     Weights multiply the terms of mace's loss. ``stage_two_start`` switches on the second stage,
-    whose weights and learning rate are then needed too, and ``lbfgs_start`` L-BFGS, with the loss of
-    the stage that it is in. With a foundation model, its architecture
-    is kept and ``r_max`` to ``num_radial_basis`` are not used.
+    whose weights and learning rate are then needed too, and ``lbfgs_start`` L-BFGS, which goes on
+    with the loss before it. With a foundation model, its architecture is kept and ``r_max`` to
+    ``num_radial_basis`` are not used.
     """
 
     seed: int = setting('Seed of initial weights and of the order of frames.', minimum=0)

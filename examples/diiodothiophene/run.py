@@ -28,7 +28,6 @@ from aiida_mlip_ins.cli.nodes import load_process
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
 from aiida_mlip_ins.query.tables import format_table
 from aiida_mlip_ins.science.scheduling import kpoint_meshes
-from aiida_mlip_ins.science.settings import build
 from aiida_mlip_ins.science.training import TrainSettings, passes_left
 from aiida_mlip_ins.workflows.md_stability import MdStabilityWorkChain
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
@@ -244,9 +243,7 @@ def counts(builder: Any) -> dict[str, float]:
         'pressures': len(builder.pressures.get_list()),
         'frames': frames,
         'relaxation_steps': settings['relaxation_steps'],
-        'passes': passes_left(
-            build(TrainSettings, builder.train.parameters.get_dict(), 'train'), 0
-        ),
+        'passes': passes_left(TrainSettings(**builder.train.parameters.get_dict()), 0),
         'supercell': cells_in(builder.mace_phonons.supercell_matrix),
         'md_cells': cells_in(dynamics.supercell_matrix),
         'md_steps': 1000 * md['duration_ps'] / md['timestep_fs'],

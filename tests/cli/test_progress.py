@@ -113,7 +113,8 @@ def test_epochs_and_time_left_of_a_running_training(tree, tmp_path):
     line = lines_of(tree['chain'])['training']
     assert line.detail == 'train 40/100, force MAE 12.3 meV/angstrom'
     assert line.left == pytest.approx(120.0, abs=5.0)
-    longer = [{**entry, 'passes_left': left} for entry, left in zip(entries, (0, 200, 100))]
+    passes = (0, 200, 100)
+    longer = [{**e, 'passes_left': left} for e, left in zip(entries, passes, strict=True)]
     (tmp_path / 'progress.jsonl').write_text(''.join(json.dumps(e) + '\n' for e in longer))
     assert lines_of(tree['chain'])['training'].left == pytest.approx(60.0, abs=5.0)
 

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.usefixtures('aiida_profile')
 
 TINY = {
     'r_max': 3.5, 'num_channels': 4, 'max_ell': 2, 'correlation': 2, 'num_radial_basis': 4,
-    'radial_MLP': [8, 8], 'minimum_frames': 4, 'stage_two_start': None, 'lbfgs_start': None, 'eval_interval': 1,
-    'ema_decay': None, 'learning_rate': 0.03,
+    'radial_MLP': [8, 8], 'minimum_frames': 4, 'stage_two_start': None, 'lbfgs_start': None,
+    'eval_interval': 1, 'ema_decay': None, 'learning_rate': 0.03,
 }  # fmt: skip
 """The smallest model that trains."""
 
