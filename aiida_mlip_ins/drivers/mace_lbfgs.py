@@ -83,5 +83,6 @@ def arguments(parts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
             dataset=loader.dataset,
             batch_size=loader.batch_size,
             num_workers=loader.num_workers,
+            pin_memory=loader.pin_memory,
         ),
     }
