@@ -206,7 +206,9 @@ class Keeper:
             self.loss, self.best, self.stale = saved['loss'], saved['best'], saved.get('stale', 0)
             self._lbfgs_state = saved.get('lbfgs')
             io = parts['checkpoint_handler'].io
-            io.old_path = saved['newest'] and os.path.join(io.directory, saved['newest'])
+            newest = saved['newest'] and os.path.join(io.directory, saved['newest'])
+            # Gone if the training went on after this state, until it was killed, to a better epoch.
+            io.old_path = newest if newest and os.path.isfile(newest) else None
         self.first = int(plan['epoch'])
         print(f'Going on with epoch {self.first} from {plan["file"]}', flush=True)
         return self.first
