@@ -39,7 +39,7 @@ class MaceTrainParser(EngineParser):
         log = temporary / 'training.jsonl'
         entries = parse_log(log.read_text()) if failure is None or log.is_file() else []
         if failure is None or validations(entries, HEAD):
-            self._learning_curve(entries, results['stage_two_start'], results['lbfgs_start'])
+            self._learning_curve(entries, results['stage_two_start'], results.get('lbfgs_start'))
         if description is not None:
             self.out(
                 'model',

@@ -245,7 +245,7 @@ def _lbfgs_problems(values: Mapping[str, Any], where: str) -> list[str]:
     if values.get('dtype') == 'float32':
         found.append(
             f"{where}.lbfgs_start: L-BFGS needs the dtype 'float64', not 'float32'; "
-            'without lbfgs_start there is none'
+            'lbfgs_start: null trains by steps alone'
         )
     start, second = values['lbfgs_start'], values.get('stage_two_start')
     if isinstance(start, int) and isinstance(second, int) and start < second:
