@@ -3,8 +3,8 @@
     python -m aiida_mlip_ins.drivers.mace_child ARGUMENTS OF mace_run_train
 
 Which epoch is the best, when there has not been a better one for too long, and what the state is to
-go on from is the keeper's. The last epochs may be of L-BFGS. Nothing of mace's arithmetic is
-changed.
+go on from is the keeper's. Nothing of mace's arithmetic is changed, but for the last epochs, which
+may be of L-BFGS.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiida_mlip_ins.drivers import mace_lbfgs
-from aiida_mlip_ins.drivers.mace_keeper import PLAN, WATCH, Keeper, Stalled, Watch
+from aiida_mlip_ins.drivers.mace_keeper import PLAN, STALLED, WATCH, Keeper, Stalled, Watch
 
 RESTART = '--restart_latest'
 
@@ -46,36 +46,33 @@ def train(original: Callable[..., None], **parts: Any) -> None:
 
     module.train_one_epoch = train_one_epoch
     plan = mace_lbfgs.told(Path())
-    end = parts['max_num_epochs']
-    steps = end if plan is None else min(plan.start, end)
+    steps = parts['max_num_epochs'] if plan is None else plan.start
     if parts['start_epoch'] < steps:
         by_steps(original, keeper, {**parts, 'max_num_epochs': steps})
     if plan is not None:
         parts = mace_lbfgs.arguments(parts, plan)
         keeper.use_lbfgs(parts)
-        try:
-            original(**parts)
-        except Stalled:
-            keeper.tell('the stage of L-BFGS')
+        stalls(original, keeper, parts)
 
 
 def by_steps(original: Callable[..., None], keeper: Keeper, parts: dict[str, Any]) -> None:
     """Train step by step over batches, in one stage or two."""
-    try:
-        original(**parts)
-    except Stalled:
-        swa = parts['swa']
-        second = swa is not None and keeper.epoch >= swa.start
-        keeper.tell('the second stage' if second else 'the first stage')
-        if swa is None or second:
-            return
+    swa = parts['swa']
+    if stalls(original, keeper, parts) and swa is not None and keeper.epoch < swa.start:
         # As if the first stage had come to its end: its learning rate is that of the second.
         swa.scheduler.step()
         keeper.first, keeper.stale = swa.start, 0
-        try:
-            original(**{**parts, 'start_epoch': swa.start})
-        except Stalled:
-            keeper.tell('the second stage')
+        stalls(original, keeper, {**parts, 'start_epoch': swa.start})
+
+
+def stalls(original: Callable[..., None], keeper: Keeper, parts: Mapping[str, Any]) -> bool:
+    """Train; say and return whether it ended early, for want of a better epoch."""
+    try:
+        original(**parts)
+    except Stalled:
+        print(f'{STALLED} {keeper.stale} epochs; {keeper.epoch} are done', flush=True)
+        return True
+    return False
 
 
 def end_with(parent: int) -> None:

@@ -75,7 +75,7 @@ class Keeper:
     def log(self, entry: dict[str, Any]) -> None:
         """Write an entry of mace's log, and remember the errors of the newest validation.
 
-        mace validates, and so logs, with the averaged weights, which are those it would keep.
+        mace validates, and so logs, with the weights that it would keep: averaged, but for L-BFGS.
         """
         if entry['mode'] == 'eval':
             if self._curvature and entry.get('head', self.watch.head) == self.watch.head:
@@ -157,10 +157,6 @@ class Keeper:
             self.stale = 0
         self.parts = {**self.parts, **{name: parts[name] for name in ('ema', 'eval_interval')}}
 
-    def tell(self, what: str) -> None:
-        """Print that a stage has ended for want of a better epoch."""
-        print(f'{STALLED} {self.stale} epochs; {what} ends before epoch {self.epoch}', flush=True)
-
     def state(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on."""
         import torch
@@ -194,11 +190,13 @@ class Keeper:
         for group in parts['optimizer'].param_groups:
             for name in {'lr', 'initial_lr', 'swa_lr'} & set(group):
                 group[name] *= plan['learning_rate_factor']
-        if parts['ema'] is not None and saved.get('ema') is None:
-            parts['ema'].shadow_params = [p.clone().detach() for p in parts['model'].parameters()]
-        if 'order' in saved:
-            if parts['ema'] is not None and saved['ema'] is not None:
+        if parts['ema'] is not None:
+            if saved.get('ema') is not None:
                 parts['ema'].load_state_dict(saved['ema'])
+            else:
+                weights = parts['model'].parameters()
+                parts['ema'].shadow_params = [each.clone().detach() for each in weights]
+        if 'order' in saved:
             if parts['swa'] is not None:
                 vars(parts['swa'].scheduler).update(saved['swa'])
             parts['train_loader'].generator.set_state(saved['order'].cpu())

@@ -98,12 +98,11 @@ def learning_curve(arrays: Mapping[str, np.ndarray], curves: Mapping[str, str]) 
 
     A line stands where a stage ends.
 
-    :param arrays: ``epoch`` and, where known, ``stage`` (n,), and one array (n,) for each curve.
+    :param arrays: ``epoch`` and ``stage`` (n,), and one array (n,) for each curve.
     :param curves: name of the array -> label with its unit.
     """
     shown = {name: label for name, label in curves.items() if name in arrays}
-    stages = arrays.get('stage', np.zeros(len(arrays['epoch'])))
-    ends = arrays['epoch'][:-1][np.diff(stages) > 0]
+    ends = arrays['epoch'][:-1][np.diff(arrays['stage']) > 0]
     with canvas(2.5 * max(len(shown), 1) + 0.3, 2.7, columns=max(len(shown), 1)) as (figure, axes):
         for axis, (name, label), colour in zip(
             axes, shown.items(), (BLUE, VERMILLION, GREEN), strict=False

@@ -73,7 +73,8 @@ def learning_curve(
     """Return the arrays of a training, one value per validation, in the units of `CURVE_UNITS`.
 
     ``epoch`` counts finished epochs, so the validation before any training is at 0. ``loss_train``
-    is the mean loss over the steps since the validation before, NaN at 0. ``stage`` is 1 or 2,
+    is the mean loss over the steps since the validation before (with L-BFGS the loss at the
+    beginning of the epoch), NaN at 0. ``stage`` is 1 or 2,
     whose losses are not comparable, or 3 for L-BFGS, which goes on with the loss before it.
     ``stress_mae`` is NaN where there are no stresses, and ``frequency_mae`` where no validation
     frames are whole sets of displacements.

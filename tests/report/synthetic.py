@@ -201,6 +201,7 @@ def _training(recorder: Recorder, run: orm.Node, dataset: DatasetData) -> MaceMo
     epochs = np.arange(61)
     curve = orm.ArrayData()
     curve.set_array('epoch', epochs)
+    curve.set_array('stage', np.where(epochs > 50, 2, 1))
     curve.set_array('force_mae', 90.0 * np.exp(-epochs / 12) + 8.0)
     curve.set_array('energy_mae', 30.0 * np.exp(-epochs / 15) + 0.5)
     curve.set_array('stress_mae', 2.0 * np.exp(-epochs / 10) + 0.1)
