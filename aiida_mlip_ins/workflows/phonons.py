@@ -282,7 +282,9 @@ class PwPhononsWorkChain(PhononsWorkChain):
         reference = given.pop('reference', {})
         numbers = load_protocol('phonons', protocol, given)
         # One failed frame leaves no phonons, so none may fail.
-        reference = {**reference, 'allowed_failure_fraction': 0.0}
+        reference = {
+            **merge(numbers['pw']['reference'], reference), 'allowed_failure_fraction': 0.0
+        }  # fmt: skip
         labeller = ReferenceWorkChain.get_builder_from_protocol(
             code,
             protocol=protocol,

@@ -46,7 +46,9 @@ def generate_displacements(
         symprec=float(settings.symprec),
         is_symmetry=settings.is_symmetry,
     )
-    node.set_displacements(distance=settings.displacement_distance)
+    node.set_displacements(
+        distance=settings.displacement_distance, is_diagonal=settings.is_diagonal is not False
+    )
     return node
 
 
