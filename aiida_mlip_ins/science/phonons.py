@@ -32,11 +32,6 @@ class PhononSettings:
     displacement_distance: float = setting(
         'Length of the finite displacements.', 'angstrom', above=0.0, maximum=0.5
     )
-    is_diagonal: bool = setting(
-        'Whether an atom may move along several axes at once, which takes fewer displacements; '
-        'left out, it may, as in phonopy.',
-        optional=True,
-    )
     symprec: float = setting('Tolerance of the symmetry search.', 'angstrom', above=0.0)
     is_symmetry: bool = setting('Whether symmetry reduces the number of displacements.')
     primitive_cell: str = setting(
@@ -55,6 +50,11 @@ class PhononSettings:
     )
     imaginary_tolerance: float = setting(
         'A mode counts as imaginary below minus this.', '1/cm', minimum=0.0
+    )
+    is_diagonal: bool | None = setting(
+        'Whether an atom may move along several axes at once, which takes fewer displacements; '
+        'left out, it may, as in phonopy.',
+        optional=True,
     )
 
 
