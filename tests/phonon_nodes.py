@@ -14,7 +14,7 @@ from aiida_mlip_ins.science.modes import Modes
 PARAMETERS = {
     'displacement_distance': 0.01, 'symprec': 1e-4, 'is_symmetry': True, 'primitive_cell': 'given',
     'undisplaced': True, 'symmetrise': True, 'mesh': [2, 2, 2], 'gamma_centred': False,
-    'imaginary_tolerance': 1.0,
+    'imaginary_tolerance': 1.0, 'is_diagonal': False,
 }  # fmt: skip
 
 

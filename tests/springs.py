@@ -66,7 +66,7 @@ def displaced_phonopy(atoms: Atoms, supercell: list[int], distance: float = 0.01
         cell=atoms.cell[:], positions=atoms.positions, symbols=atoms.get_chemical_symbols()
     )
     phonon = Phonopy(unit, np.diag(supercell), primitive_matrix=np.eye(3))
-    phonon.generate_displacements(distance=distance)
+    phonon.generate_displacements(distance=distance, is_diagonal=False)
     return phonon
 
 

@@ -48,6 +48,7 @@ def train(original: Callable[..., None], **parts: Any) -> None:
     plan = mace_lbfgs.told(Path())
     steps = parts['max_num_epochs'] if plan is None else plan.start
     if parts['start_epoch'] < steps:
+        keeper.lbfgs_state = None  # of settings with which it began earlier
         by_steps(original, keeper, {**parts, 'max_num_epochs': steps})
     if plan is not None:
         parts = mace_lbfgs.arguments(parts, plan)

@@ -66,7 +66,8 @@ class Keeper:
         self.best: dict[int, float] = {}
         self.stale = 0
         self._lbfgs: Any = None
-        self._lbfgs_state: dict[str, Any] | None = None
+        self.lbfgs_state: dict[str, Any] | None = None
+        """What :meth:`use_lbfgs` goes on from."""
         self._curvature = curvature(watch, parts['device'])
         self._log = parts['logger'].log
         self._save = parts['checkpoint_handler'].save
@@ -151,8 +152,8 @@ class Keeper:
         if self.parts['ema'] is not None:
             self.parts['ema'].copy_to()
         self._lbfgs = parts['optimizer']
-        if self._lbfgs_state is not None:
-            self._lbfgs.load_state_dict(self._lbfgs_state)
+        if self.lbfgs_state is not None:
+            self._lbfgs.load_state_dict(self.lbfgs_state)
         else:
             self.stale = 0
         self.parts = {**self.parts, **{name: parts[name] for name in ('ema', 'eval_interval')}}
@@ -202,7 +203,7 @@ class Keeper:
             parts['train_loader'].generator.set_state(saved['order'].cpu())
             torch.set_rng_state(saved['random'].cpu())
             self.loss, self.best, self.stale = saved['loss'], saved['best'], saved.get('stale', 0)
-            self._lbfgs_state = saved.get('lbfgs')
+            self.lbfgs_state = saved.get('lbfgs')
             io = parts['checkpoint_handler'].io
             newest = saved['newest'] and os.path.join(io.directory, saved['newest'])
             # Gone if the training went on after this state, until it was killed, to a better epoch.

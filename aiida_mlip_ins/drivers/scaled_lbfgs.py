@@ -33,3 +33,14 @@ class ScaledLBFGS(torch.optim.LBFGS):
 
     def _add_grad(self, step_size: float, direction: torch.Tensor) -> None:
         super()._add_grad(step_size, direction * self._scale)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what another one knew of the curvature, as much as this one remembers."""
+        (group,) = self.param_groups
+        own = {name: group[name] for name in ('max_iter', 'max_eval', 'history_size')}
+        super().load_state_dict(state_dict)
+        self.param_groups[0].update(own)
+        for known in self.state.values():
+            for name in {'old_dirs', 'old_stps', 'ro'} & set(known):
+                known[name] = known[name][-own['history_size'] :]
+            known.pop('al', None)  # as long as the history, and made anew

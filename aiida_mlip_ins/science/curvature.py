@@ -146,14 +146,22 @@ def _with_displacements(rest: Atoms, frames: Sequence[Atoms]) -> Phonon | None:
     # The cell is its own supercell: its modes at Gamma are all that it holds exactly.
     phonon = Phonopy(cell, supercell_matrix=np.eye(3, dtype=int), primitive_matrix=np.eye(3))
     moves = [(int(f.info[ATOM]), np.asarray(f.info[DISPLACEMENT], dtype=float)) for f in frames]
-    phonon.generate_displacements(distance=float(np.linalg.norm(moves[0][1])))
-    if len(rest) < 2 or not all(
-        any(atom == int(row[0]) and np.allclose(move, row[1:], atol=ALIKE) for atom, move in moves)
-        for row in phonon.displacements
-    ):
+    distance = float(np.linalg.norm(moves[0][1]))
+    if len(rest) < 2 or not any(_whole(phonon, moves, distance, kind) for kind in (False, True)):
         return None
     phonon.dataset = {
         'natom': len(rest),
         'first_atoms': [{'number': atom, 'displacement': move} for atom, move in moves],
     }
     return phonon
+
+
+def _whole(
+    phonon: Phonon, moves: Sequence[tuple[int, FloatArray]], distance: float, diagonal: bool
+) -> bool:
+    """Return whether all that phonopy asks for is there, along single axes or several at once."""
+    phonon.generate_displacements(distance=distance, is_diagonal=diagonal)
+    return all(
+        any(atom == int(row[0]) and np.allclose(move, row[1:], atol=ALIKE) for atom, move in moves)
+        for row in phonon.displacements
+    )

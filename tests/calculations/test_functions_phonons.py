@@ -46,24 +46,38 @@ def test_modes_have_the_masses_of_the_nuclides(parameters):
     assert heavy['summary']['max_residual_force_ev_per_angstrom'] is None
 
 
-def test_symmetry_leaves_five_displacements_of_brucite(displacements, parameters):
+def test_symmetry_leaves_eight_displacements_of_brucite_along_one_axis_each(
+    displacements, parameters
+):
     assert isinstance(displacements, PreProcessData)
     frames = displaced_frames(displacements, parameters)
-    assert frames.n_frames == 6
+    assert frames.n_frames == 9
     atoms = frames.get_frames()
-    assert [frame.info['displacement'] for frame in atoms] == list(range(6))
+    assert [frame.info['displacement'] for frame in atoms] == list(range(9))
     assert {len(frame) for frame in atoms} == {90}
     for frame in atoms[1:]:
         shift = frame.positions - atoms[0].positions
         moved = np.linalg.norm(shift, axis=1)
         assert (moved > 1e-6).sum() == 1
         assert moved.max() == pytest.approx(0.01, abs=1e-6)
+        # The Cartesian axes of this cell, a along x and c along z, are those of its symmetry.
+        assert (np.abs(shift) > 1e-6).sum() == 1
+
+
+@pytest.mark.parametrize('change', [{'is_diagonal': True}, {'is_diagonal': None}])
+def test_as_phonopy_has_them_by_itself_five_are_left_along_several_axes(parameters, change):
+    # Nodes from before the setting have none.
+    settings = {k: v for k, v in {**PARAMETERS, **change}.items() if v is not None}
+    made = generate_displacements(spring_structure(), orm.List([3, 3, 2]), orm.Dict(settings))
+    frames = displaced_frames(made, orm.Dict(settings)).get_frames()
+    assert len(frames) == 6
+    assert (np.abs(frames[1].positions - frames[0].positions) > 1e-6).sum() == 2
 
 
 def test_without_the_undisplaced_supercell_there_is_one_frame_less(displacements):
     parameters = orm.Dict({**PARAMETERS, 'undisplaced': False})
     frames = displaced_frames(displacements, parameters).get_frames()
-    assert [frame.info['displacement'] for frame in frames] == list(range(1, 6))
+    assert [frame.info['displacement'] for frame in frames] == list(range(1, 9))
 
 
 def test_forces_become_the_force_constants_of_the_springs(displacements, parameters):
@@ -108,7 +122,7 @@ def other_atoms(frames):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (drop, '1 of 6 displaced supercells have no forces: [2]'),
+        (drop, '1 of 9 displaced supercells have no forces: [2]'),
         (swap, 'is not the displaced supercell that it is numbered as'),
         (other_atoms, 'has other atoms'),
     ],

@@ -72,6 +72,10 @@ def test_dft_takes_the_cell_alone_and_looks_at_gamma_alone(aiida_profile, protoc
     assert process.inputs.supercell_matrix.get_list() == [1, 1, 1]
     assert process.inputs.parameters['mesh'] == [1, 1, 1]
     assert process.inputs.parameters['gamma_centred'] is True
+    assert process.inputs.parameters['is_diagonal'] is False
+    # Tighter than that of training frames, in every protocol.
+    pw = process.inputs.reference.base.pw.parameters
+    assert pw['ELECTRONS']['conv_thr'] == 1e-11
     # A single frame left out would leave no phonons.
     assert process.inputs.reference.allowed_failure_fraction.value == 0.0
     assert process.inputs.reference.max_concurrent.value == 1
@@ -152,7 +156,7 @@ def labelled(process, status: int = 0, change=lambda dataset: dataset) -> orm.Pr
 def test_all_supercells_go_to_one_job(mace, monkeypatch):
     process = instantiate(mace)
     process.setup()
-    assert process.ctx.frames.n_frames == 6
+    assert process.ctx.frames.n_frames == 9
     submitted = {}
 
     def submit(cls, **inputs):
@@ -176,7 +180,7 @@ def test_steps_from_forces_to_modes(mace):
     process.results()
     summary = process.outputs['summary'].get_dict()
     assert summary['imaginary'] is False
-    assert summary['n_displacements'] == 5
+    assert summary['n_displacements'] == 8
     assert summary['supercell_matrix'] == [[3, 0, 0], [0, 3, 0], [0, 0, 2]]
     assert process.outputs['modes'].get_array('frequencies').shape == (15,)
     constants = process.outputs['force_constants']
@@ -280,7 +284,7 @@ def test_a_missing_frame_is_an_exit_code(mace):
     process.ctx.labelling = labelled(process, change=without_one)
     code = process.run_force_constants()
     assert code.status == 402
-    assert '1 of 6 displaced supercells have no forces' in code.message
+    assert '1 of 9 displaced supercells have no forces' in code.message
 
 
 @pytest.mark.pw

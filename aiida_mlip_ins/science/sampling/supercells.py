@@ -75,7 +75,8 @@ def displaced(
 ) -> list[Atoms]:
     """Displacements by `distance` (angstrom) that give the force constants of a cell.
 
-    The symmetry-reduced set of phonopy (A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023)).
+    The symmetry-reduced set of phonopy (A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023)), each along
+    one axis (why: protocols/phonons.yaml).
 
     :param matrix: 3x3 integers, rows are a supercell's axes in those of `atoms`; its frames have
         the atoms in phonopy's order. The cell itself if not given.
@@ -93,7 +94,7 @@ def displaced(
     # Phonopy has the axes as columns.
     columns = np.eye(3, dtype=int) if matrix is None else np.asarray(matrix, dtype=int).T
     phonon = Phonopy(crystal, supercell_matrix=columns, primitive_matrix=np.eye(3))
-    phonon.generate_displacements(distance=distance)
+    phonon.generate_displacements(distance=distance, is_diagonal=False)
     rest, numbers = atoms, inherited(atoms)
     if matrix is not None:
         cell = phonon.supercell
