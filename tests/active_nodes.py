@@ -53,7 +53,7 @@ def builder(pressures: tuple[float, ...] = (8.0,), dataset: bool = True, **keywo
 
 def method() -> str:
     """Return the label of the method that new frames are labelled by."""
-    return f'pw.x 90 Ry, {FAMILY}, D3(BJ), k-points 0.9 1/angstrom'
+    return f'pw.x 90/720 Ry, {FAMILY}, D3(BJ), k-points 0.9 1/angstrom'
 
 
 def frames_of_method(name: str) -> DatasetData:

@@ -60,7 +60,7 @@ def family_problems(
 
     :param label: of an installed family.
     :param elements: that need a pseudopotential.
-    :param cutoffs: ``ecutwfc``, ``ecutrho`` (Ry) and ``stringency`` of a protocol.
+    :param cutoffs: ``ecutwfc``, ``ecutrho`` (Ry), ``dual`` and ``stringency`` of a protocol.
     """
     base = GroupFactory('pseudo.family')
     try:
@@ -79,13 +79,13 @@ def family_problems(
             f"pseudo_family: '{label}' has no pseudopotential for {', '.join(missing)}; "
             f'it has {shortened(sorted(family.elements), 100)}'
         )
-    elif cutoffs['ecutwfc'] is None or cutoffs['ecutrho'] is None:
+    else:
         try:
-            _recommended(family, elements, cutoffs['stringency'])
+            chosen_cutoffs(family, elements, cutoffs)
         except (AttributeError, ValueError) as error:
             found.append(
                 f"pseudo_family: '{label}' recommends no cutoffs ({error}); give "
-                'cutoffs.ecutwfc and cutoffs.ecutrho (Ry) in the overrides'
+                'cutoffs.ecutwfc (Ry) in the overrides'
             )
     return family, found
 
@@ -105,14 +105,8 @@ def base_inputs(
         of the protocol's.
     """
     elements = sorted(set(elements))
-    cutoffs = numbers['cutoffs']
-    wfc, rho = cutoffs['ecutwfc'], cutoffs['ecutrho']
-    if wfc is None or rho is None:
-        recommended = _recommended(family, elements, cutoffs['stringency'])
-        wfc, rho = wfc or recommended[0], rho or recommended[1]
-    parameters = merge(
-        numbers['parameters_pw'], {'SYSTEM': {'ecutwfc': float(wfc), 'ecutrho': float(rho)}}
-    )
+    wfc, rho = chosen_cutoffs(family, elements, numbers['cutoffs'])
+    parameters = merge(numbers['parameters_pw'], {'SYSTEM': {'ecutwfc': wfc, 'ecutrho': rho}})
     return {
         'pw': {
             'code': code,
@@ -144,16 +138,15 @@ def job_options(code: orm.AbstractCode, options: Mapping[str, Any]) -> dict[str,
 
 
 def method_label(family: str, parameters: Mapping[str, Any], distance: float) -> str:
-    """Return the label of a method: program, cutoff, family, dispersion and k-points."""
+    """Return the label of a method: program, cutoffs, family, dispersion and k-points."""
     system = parameters['SYSTEM']
     dispersion = str(system.get('vdw_corr', NO_DISPERSION)).lower()
     if dispersion in ('dft-d3', 'grimme-d3'):
         dispersion = D3_DAMPING.get(system.get('dftd3_version', 3), dispersion)
         if system.get('dftd3_threebody', True):
             dispersion += ' with three-body term'
-    return (
-        f'pw.x {system["ecutwfc"]:g} Ry, {family}, {dispersion}, k-points {distance:g} 1/angstrom'
-    )
+    cutoffs = f'{system["ecutwfc"]:g}/{system["ecutrho"]:g} Ry'
+    return f'pw.x {cutoffs}, {family}, {dispersion}, k-points {distance:g} 1/angstrom'
 
 
 def pseudo_problems(pseudos: Iterable[str], elements: Iterable[str]) -> list[str]:
@@ -172,14 +165,27 @@ def validate_fraction(value: orm.Float, _: Any) -> str | None:
     return None if 0 <= value.value <= 1 else f'{value.value} is not between 0 and 1'
 
 
-def _recommended(
-    family: orm.Group, elements: Iterable[str], stringency: str | None
+def chosen_cutoffs(
+    family: orm.Group, elements: Iterable[str], cutoffs: Mapping[str, Any]
 ) -> tuple[float, float]:
-    """Return a family's cutoffs (Ry) for wavefunctions and density."""
-    wfc, rho = family.get_recommended_cutoffs(
-        elements=tuple(elements), stringency=stringency, unit='Ry'
-    )
-    return wfc, rho
+    """Return the cutoffs (Ry) for wavefunctions and density.
+
+    :raises ValueError: if the family is needed for them and recommends none.
+    :raises AttributeError: if it is of a kind that never does.
+    """
+    wfc, rho = cutoffs['ecutwfc'], cutoffs['ecutrho']
+    if wfc is not None and rho is not None:
+        return float(wfc), float(rho)
+    try:
+        recommended = family.get_recommended_cutoffs(
+            elements=tuple(elements), stringency=cutoffs['stringency'], unit='Ry'
+        )
+    except (AttributeError, ValueError):
+        if wfc is None:
+            raise
+        recommended = (wfc, 0.0)
+    wfc = wfc or recommended[0]
+    return float(wfc), float(rho or max(recommended[1], cutoffs['dual'] * wfc))
 
 
 def _known_codes() -> str:

@@ -60,14 +60,14 @@ def test_builder_has_the_numbers_of_the_protocol(builder):
     assert parameters['CONTROL']['calculation'] == 'scf'
     assert parameters['CONTROL']['tprnfor'] is True
     assert parameters['SYSTEM'] == {
-        'ecutwfc': 90.0, 'ecutrho': 360.0, 'occupations': 'fixed', 'vdw_corr': 'dft-d3',
+        'ecutwfc': 90.0, 'ecutrho': 720.0, 'occupations': 'fixed', 'vdw_corr': 'dft-d3',
         'dftd3_version': 4, 'dftd3_threebody': False,
     }  # fmt: skip
     assert sorted(builder.base.pw.pseudos) == ['H', 'Mg', 'O']
     options = builder.base.pw.metadata['options']
     assert options['withmpi'] is False
     assert options['resources'] == {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
-    assert builder.method.value == ('pw.x 90 Ry, fake/family, D3(BJ), k-points 0.9 1/angstrom')
+    assert builder.method.value == ('pw.x 90/720 Ry, fake/family, D3(BJ), k-points 0.9 1/angstrom')
 
 
 def test_overrides_and_options(brucite):
@@ -86,6 +86,35 @@ def test_overrides_and_options(brucite):
     assert (system['ecutwfc'], system['ecutrho'], system['nbnd']) == (84.0, 400.0, 9)
     assert builder.max_concurrent.value == 7
     assert options.items() <= builder.base.pw.metadata['options'].items()
+
+
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        ({}, (84.0, 672.0)),
+        ({'dual': 2.0}, (84.0, 336.0)),
+        ({'ecutwfc': 60.0}, (60.0, 480.0)),
+        ({'ecutrho': 300.0}, (84.0, 300.0)),
+    ],
+)
+def test_the_density_has_the_dual_or_what_the_family_wants_if_that_is_more(
+    brucite, given, expected
+):
+    pw_mocks.family()
+    builder = ReferenceWorkChain.get_builder_from_protocol(
+        pw_mocks.code(), frames_of(brucite), 'balanced', {**FAMILY, 'cutoffs': given}
+    )
+    system = builder.base.pw.parameters['SYSTEM']
+    assert (system['ecutwfc'], system['ecutrho']) == expected
+
+
+def test_a_family_without_cutoffs_will_do_where_one_is_given(brucite):
+    pw_mocks.family('fake/none', cutoffs=False)
+    builder = ReferenceWorkChain.get_builder_from_protocol(
+        pw_mocks.code(), frames_of(brucite), 'fast', {'pseudo_family': 'fake/none'}
+    )
+    system = builder.base.pw.parameters['SYSTEM']
+    assert (system['ecutwfc'], system['ecutrho']) == (90.0, 720.0)
 
 
 def test_structure_in_place_of_frames(brucite_structure):
