@@ -253,6 +253,7 @@ class Study:
             given['temperatures'],
             given['supercell'],
             self.settings['protocol'],
+            given['overrides'],
         )
         outputs = ended(builder, 'molecular dynamics').outputs
         verdict, figures = outputs.verdict, {}
