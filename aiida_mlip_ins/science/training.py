@@ -91,10 +91,13 @@ class TrainSettings:
     stress_weight: float = setting('Weight of stresses.', minimum=0.0)
     batch_size: int = setting('Training frames in one step.', minimum=1)
     valid_batch_size: int = setting('Frames at once in validation.', minimum=1)
-    max_epochs: int = setting('Number of epochs.', minimum=1)
+    max_epochs: int = setting(
+        'Number of epochs; one of L-BFGS is `lbfgs_iterations` passes over the frames, and longer.',
+        minimum=1,
+    )
     eval_interval: int = setting('Epochs between validations.', 'epochs', minimum=1)
     learning_rate: float = setting('Learning rate.', above=0.0)
-    weight_decay: float = setting('L2 penalty of the weights.', minimum=0.0)
+    weight_decay: float = setting('L2 penalty of the weights, but in L-BFGS.', minimum=0.0)
     clip_grad: float = setting('Largest norm of the gradient.', above=0.0)
     scheduler: str = setting(
         'How the learning rate falls: by a factor each epoch, or when the loss stops falling.',
@@ -234,7 +237,7 @@ def _begin_problems(
     if isinstance(start, int) and isinstance(epochs, int) and start >= epochs:
         found.append(
             f'{where}.{begin}: {start} is not below max_epochs = {epochs}, '
-            f'so {name} would never start'
+            f'so {name} would never start; give a smaller one, or null to do without'
         )
     return found
 
