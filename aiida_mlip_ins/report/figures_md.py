@@ -45,8 +45,8 @@ def stability(arrays: Mapping[str, np.ndarray], title: str, temperature: float) 
         for element in shown:
             states = arrays[f'dos_{element}']
             axes[5].plot(arrays['dos_energy'], states, color=colours[element], label=element)
-        axes[5].set(title='Vibrations', xlabel=PER_CM, ylabel=f'states per {PER_CM}')
         if shown:
+            axes[5].set(title='Vibrations', xlabel=PER_CM, ylabel=f'states per {PER_CM}')
             axes[5].legend()
         else:  # a note of the verdict says why
             axes[5].set_axis_off()
