@@ -17,6 +17,8 @@ targeted: the sections of the protocol ``pipeline``, in the shares that they hav
 the pressure from both ends. random: Gaussian rattles of all atoms and random strains about the same
 cells in turn. One frame of ten is kept for the choice of the epoch, so 10 frames are 9 trained on.
 folded: as targeted, but rattles and separate moves in the supercell of the force constants.
+warm: as folded, one of four frames with moves as wide as those of heat, in supercells along each
+axis, for potentials that are to hold in molecular dynamics.
 fine-tuned: the targeted frames, in a training that starts from a model of other DFT
 (``benchmarks/foundation.py`` makes one). active: the fewest targeted frames, then those that a
 committee of potentials chooses in rounds, from its molecular dynamics too with ``--motion``. Every
@@ -52,6 +54,7 @@ from aiida_mlip_ins.report.figures_learning import errors_by_frames
 from aiida_mlip_ins.report.page import to_png
 from aiida_mlip_ins.science.sampling import HELD_OUT
 from aiida_mlip_ins.science.scheduling import kpoint_meshes
+from aiida_mlip_ins.workflows.pipeline_checks import with_supercells
 from aiida_mlip_ins.workflows.protocols import load_protocol
 
 # `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
@@ -65,6 +68,7 @@ from learning_study import (
     FOLDED,
     OF_FRAMES,
     SETS,
+    WARM,
     Study,
 )
 
@@ -170,22 +174,29 @@ def main(
     if wrong := [size for size in counts if size < HELD_OUT or size % HELD_OUT]:
         raise click.BadParameter(f'{wrong} are no multiples of {HELD_OUT}', param_hint='--sizes')
     kinds = sets.split(',')
-    known = (*SETS, FOLDED, FINE_TUNED, ACTIVE)
+    known = (*SETS, FOLDED, WARM, FINE_TUNED, ACTIVE)
     if unknown := sorted(set(kinds) - set(known)):
         raise click.BadParameter(f'{unknown} are none of {known}', param_hint='--sets')
     if FINE_TUNED in kinds and more['foundation'] is None:
         raise click.BadParameter(f'{FINE_TUNED} needs --foundation', param_hint='--sets')
+    sampling = load_protocol('pipeline', protocol)
+    distance = load_protocol('reference', protocol)['kpoints_distance']
+    warm = {WARM: {**sampling['sampling'][WARM], 'count': 1}}
     settings = {
         **more, 'protocol': protocol, 'sets': kinds, 'pressures': numbers_of(pressures),
         'sizes': counts,
         'supercell': [int(number) for number in numbers_of(supercell)],
         'sections': {
             name: section
-            for name, section in load_protocol('pipeline', protocol)['sampling'].items()
-            if name != 'splits' and section.get('count', 1)
+            for name, section in sampling['sampling'].items()
+            if name not in ('splits', WARM) and section.get('count', 1)
         },
+        **with_supercells(warm, to_structure(atoms), distance, sampling['short_axis']),
     }  # fmt: skip
-    distance = load_protocol('reference', protocol)['kpoints_distance']
+    if WARM in kinds and not settings[WARM]['matrices']:
+        raise click.BadParameter(
+            f'{WARM}: no axis is short and folds k-points', param_hint='--sets'
+        )
     if problem := supercell_problem(atoms, settings['supercell'], distance):
         raise click.BadParameter(problem, param_hint='--supercell')
     try:

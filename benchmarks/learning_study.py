@@ -34,10 +34,12 @@ FINE_TUNED = 'fine-tuned'
 """The targeted frames, from a foundation model."""
 FOLDED = 'folded'
 """As targeted, but what leaves the symmetry of the crystal does so in the supercell."""
+WARM = 'warm'
+"""As folded, a quarter of the frames as wide as heat moves atoms, in supercells."""
 ACTIVE = 'active'
 """The first targeted frames, and those that a committee then chooses."""
 ERRORS = {'gamma_mae_per_cm': 'at \u0393', 'supercell_mae_per_cm': 'over the supercell'}
-OF_FRAMES = ('sections', 'seed', 'sigma', 'strain', 'supercell')
+OF_FRAMES = ('sections', 'warm', 'seed', 'sigma', 'strain', 'supercell')
 """Settings that frames follow from."""
 COLUMNS = (
     'set', 'n_frames', 'pressure_gpa', *ERRORS, 'gamma_max_per_cm', 'supercell_max_per_cm',
@@ -88,6 +90,13 @@ def folded(sections: Mapping[str, Any], supercell: Sequence[int]) -> dict[str, A
     }
 
 
+def warmed(sections: Mapping[str, Any], warm: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections with one warm frame for three others."""
+    others = len(sections['path']['pressures'])
+    others += sum(options.get('count', 0) for options in sections.values())
+    return {**sections, WARM: {**warm, 'count': max(1, round(others / 3))}}
+
+
 @calcfunction
 def frames_of_set(
     kind: orm.Str, settings: orm.Dict, count: orm.Int, pressures: orm.List,
@@ -96,9 +105,12 @@ def frames_of_set(
     """Return the first frames of a set, with their splits."""
     given = settings.get_dict()
     cells = {p: to_atoms(structures[f'pressure_{i}']) for i, p in enumerate(pressures.get_list())}
-    if kind.value in ('targeted', FOLDED):
-        small = kind.value == 'targeted'
-        sections = given['sections'] if small else folded(given['sections'], given['supercell'])
+    if kind.value in ('targeted', FOLDED, WARM):
+        sections = given['sections']
+        if kind.value != 'targeted':
+            sections = folded(sections, given['supercell'])
+        if kind.value == WARM:
+            sections = warmed(sections, given['warm'])
         frames = targeted_frames(cells, sections, given['seed'], count.value)
     else:
         amplitudes = (given['sigma'], given['strain'])

@@ -112,14 +112,17 @@ def test_numbers_of_a_point(study, aiida_profile):
 def test_frames_of_a_set_are_a_node(study, aiida_profile):
     sections = load_protocol('pipeline', 'fast')['sampling']
     sections.pop('splits')
+    along = [[[1, 0, 0], [0, 1, 0], [0, 0, 2]], [[3, 0, 0], [0, 1, 0], [0, 0, 1]]]
+    warm = {**sections.pop('warm'), 'matrices': along}
     settings = orm.Dict(
-        {'sections': sections, 'seed': 7, 'sigma': 0.03, 'strain': 0.01, 'supercell': [1, 1, 2]}
-    )
+        {'sections': sections, 'seed': 7, 'sigma': 0.03, 'strain': 0.01, 'supercell': [1, 1, 2],
+         'warm': warm}
+    )  # fmt: skip
     cells = {
         f'pressure_{i}': orm.StructureData(ase=brucite_dft(p)[0])
         for i, p in enumerate(('0.0', '1.5'))
     }
-    for kind in (*study.SETS, study.FOLDED):
+    for kind in (*study.SETS, study.FOLDED, study.WARM):
         frames = study.frames_of_set(
             orm.Str(kind), settings, orm.Int(20), orm.List([0.0, 1.5]), **cells
         )
@@ -127,6 +130,8 @@ def test_frames_of_a_set_are_a_node(study, aiida_profile):
         assert (frames.n_frames, new.n_frames) == (20, 10)
         places = [each.positions for each in (new.get_frames()[0], frames.get_frames()[10])]
         assert np.array_equal(*places)
+        sizes = [len(each) for each in frames.get_frames() if each.info['source'] == 'warm']
+        assert sizes == ([10, 15, 10, 15, 10] if kind == study.WARM else [])
 
 
 def test_supercells_with_other_kpoints_are_refused(benchmark):

@@ -35,7 +35,7 @@ begin = torch.randn(30)
 whole = run(20, 5, begin, steps=6)
 first = run(20, 5, begin)
 found = {'whole': whole[0], 'halves': first[0] + run(20, 5, first[2], first[1])[0]}
-for name, history, iterations in (('less', 4, 5), ('more', 40, 9)):
+for name, (history, iterations) in json.loads(sys.argv[1]).items():
     losses, kept, _, length = run(history, iterations, first[2], first[1])
     group = kept['param_groups'][0]
     found[name] = [losses, length, group['history_size'], group['max_iter']]
@@ -47,12 +47,13 @@ json.dump(found, sys.stdout)
 def test_it_goes_on_where_it_was_with_as_much_memory_as_it_is_given_now(
     engine_run: Callable, tmp_path: Path
 ) -> None:
-    done = engine_run(tmp_path, '-c', SCRIPT)
+    others = {'less': (4, 5), 'more': (40, 9)}  # history, iterations
+    done = engine_run(tmp_path, '-c', SCRIPT, json.dumps(others))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found['halves'] == found['whole']
     assert all(b < a for a, b in zip(found['whole'], found['whole'][1:], strict=False))
-    for name, history, iterations in (('less', 4, 5), ('more', 40, 9)):
+    for name, (history, iterations) in others.items():
         losses, length, *group = found[name]
         assert group == [history, iterations]
         assert length <= history

@@ -189,6 +189,23 @@ def test_a_count_changes_only_its_own_section(by_pressure):
     np.testing.assert_array_equal(*rattles)
 
 
+def test_warm_frames_are_wide_rattles_of_the_cell_and_of_supercells(by_pressure):
+    section = {**SETTINGS['rattle'], 'count': 40, 'heavy': 0.08, 'strain': 0.0, 'scales': [1.0]}
+    one = {1.5: by_pressure[1.5]}
+    for matrices, sizes in ((None, {5}), (SETTINGS['supercell']['matrices'], {10})):
+        settings = section if matrices is None else {**section, 'matrices': matrices}
+        frames = sampling.targeted_set(one, {'warm': settings}, seed=7)
+        assert {len(frame) for frame in frames} == sizes
+        assert {frame.info['source'] for frame in frames} == {'warm'}
+        moves = []
+        for index, frame in enumerate(frames):
+            rest = one[1.5]
+            if matrices:
+                rest = sampling.supercells(rest, [matrices[index % 2]])[0]
+            moves.append((frame.positions - rest.positions)[frame.numbers != 1])
+        assert np.std(np.concatenate(moves)) == pytest.approx(0.08, rel=0.1)
+
+
 def test_settings_are_checked_all_at_once(by_pressure):
     wrong = copy.deepcopy(SETTINGS)
     wrong['rattles'] = {}

@@ -209,8 +209,9 @@ def test_out_of_memory_halves_the_batch_down_to_one(status: int) -> None:
     for _ in range(3):
         assert end_job(process, status) is None
         changed = process.ctx.attempts[-1]['changed']
-        sizes.append((changed['batch_size'][1], changed['valid_batch_size'][1]))
-    assert sizes == [(2, 4), (1, 2), (1, 1)]
+        names = ('batch_size', 'valid_batch_size', 'lbfgs_history')
+        sizes.append(tuple(changed[name][1] for name in names))
+    assert sizes == [(2, 4, 50), (1, 2, 25), (1, 1, 12)]
     found = end_job(process, status)
     assert found.status == 414
     assert settings_of(submissions)['batch_size'] == 1

@@ -63,6 +63,7 @@ SETTINGS: dict[str, frozenset[str]] = {
     'molecules': frozenset(
         {'count', 'pressures', 'strain', 'translation', 'rotation', 'scales', 'matrices'}
     ),
+    'warm': _RATTLE | {'matrices'},
 }
 #: Sources of frames that are never held out by chance.
 ALWAYS_TRAIN = frozenset({'path', 'displaced', 'separate', 'isolated'})
@@ -72,7 +73,7 @@ KINDS = ('heavy', 'tilt', 'swing', 'stretch')
 #: split is then a matter of chance, or `train`.
 OPTIONAL = frozenset({'scales', 'tilt', 'swing', 'weight', 'split'})
 #: Sections in which ``matrices`` may be left out, for the cell itself.
-OF_THE_CELL = frozenset({'displaced', 'molecules', 'separate'})
+OF_THE_CELL = frozenset({'displaced', 'molecules', 'separate', 'warm'})
 SPLITS = ('train', 'valid', 'test')
 
 
@@ -96,7 +97,9 @@ def targeted_set(
     the ``matrices`` in turn;
     ``molecules``: whole molecules shifted by ``translation`` angstrom and turned by ``rotation``
     degrees (widths, :func:`rigidly_moved`), in the cell or in the ``matrices`` in turn.
-    A crystal without molecules is an error if ``count`` is not 0.
+    A crystal without molecules is an error if ``count`` is not 0;
+    ``warm``: as ``rattle``, in the cell or in the ``matrices`` in turn, for moves as wide as heat
+    makes them: a potential that has seen none of them loses the crystal in molecular dynamics.
     The amplitudes of frame i are multiplied by ``scales[i % len(scales)]``; ``weight`` multiplies
     what the frames of a section count in the training.
     ``strain`` is dimensionless, :data:`KINDS` are widths in angstrom (:func:`bond_rattled`).
