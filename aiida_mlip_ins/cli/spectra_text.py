@@ -9,6 +9,7 @@ from aiida_mlip_ins.science.measured import MeasuredSpectrum
 
 COLUMNS = (
     ('R2', 'r_squared', '.3f'),
+    ('aligned', 'r_squared_aligned', '.3f'),
     ('W1 (1/cm)', 'wasserstein_per_cm', '.1f'),
     ('its floor', 'wasserstein_floor_per_cm', '.1f'),
     ('similarity', 'similarity', '.3f'),

@@ -32,6 +32,7 @@ COLUMNS = {
     'reference': 'against',
     'window': 'window (1/cm)',
     'r_squared': 'R2',
+    'r_squared_aligned': 'aligned',
     'wasserstein_per_cm': 'W1 (1/cm)',
     'similarity': 'similarity',
     'peaks': 'peaks',

@@ -26,8 +26,9 @@ def agreement(
 ) -> Figure:
     """Return for each window the overlay with the fitted background, and the residual below it.
 
-    Measured peaks without a simulated one are marked above the curves, simulated ones without a
-    measured one below.
+    Where the rows have them, the moves that align the energies stand below the residual. Measured
+    peaks without a simulated one are marked above the curves, simulated ones without a measured one
+    below.
 
     :param rows: metrics of each window, as ``agreement.compare`` returns them; without peaks where
         two differences were compared.
@@ -36,19 +37,28 @@ def agreement(
     :param colour: of the second.
     """
     count = len(overlays)
+    moves = any(row.get('alignment') for row in rows)
+    heights = (6, 2, 2) if moves else (6, 2)
     with canvas(
-        7.2, 0.8 + 3.6 * count, rows=2 * count, gridspec_kw={'height_ratios': (3, 1) * count}
+        7.2,
+        0.8 + 0.45 * sum(heights) * count,
+        rows=len(heights) * count,
+        gridspec_kw={'height_ratios': heights * count},
     ) as (figure, axes):
         for index, (row, overlay) in enumerate(zip(rows, overlays, strict=True)):
-            top, rest = axes[2 * index], axes[2 * index + 1]
+            top, *below = axes[len(heights) * index : len(heights) * (index + 1)]
             _overlay(top, row, overlay, names, colour)
             top.set_ylabel(ylabel)
-            _residual(rest, overlay)
-            rest.sharex(top)
-            top.tick_params(labelbottom=False)
+            _residual(below[0], overlay)
+            if moves:
+                _moves(below[1], row.get('alignment'), colour)
+            for axis in below:
+                axis.sharex(top)
+            for axis in (top, *below[:-1]):
+                axis.tick_params(labelbottom=False)
         handles = {
             label: handle
-            for axis in axes[::2]
+            for axis in axes[:: len(heights)]
             for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
         }
         figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=3)
@@ -119,12 +129,21 @@ def _residual(axis: Axes, overlay: Overlay) -> None:
     axis.set_ylabel('residual')
 
 
+def _moves(axis: Axes, alignment: Mapping[str, Any] | None, colour: str) -> None:
+    """Draw by how much energies have to move for the best fit."""
+    axis.axhline(0, color=GREY, lw=0.7)
+    if alignment:
+        axis.plot(alignment['energy_per_cm'], alignment['move_per_cm'], color=colour, lw=1.1)
+    axis.set_ylabel(f'aligning\nmove ({PER_CM})')
+
+
 def _words(row: Mapping[str, Any]) -> str:
     """Return the metrics of a window in one line."""
     low, high = row['window_per_cm']
     parts = [f'{low:g}\u2013{high:g} {PER_CM}']
     for key, name, form, unit in (
         ('r_squared', '$R^2$ =', '.3f', ''),
+        ('r_squared_aligned', 'energies aligned', '.3f', ''),
         ('wasserstein_per_cm', '$W_1$ =', '.1f', f' {PER_CM}'),
         ('similarity', 'similarity', '.3f', ''),
         ('correlation', 'correlation', '.3f', ''),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from aiida_mlip_ins.science.alignment import Alignment, align
 from aiida_mlip_ins.science.measured import MeasuredSpectrum, window_problems
 from aiida_mlip_ins.science.metrics import (
     NO_BACKGROUND,
@@ -46,7 +47,19 @@ class AgreementSettings(PeakSettings):
     similarity_width: float = setting(
         'Shift from which peaks have nothing in common.', '1/cm', above=0.0
     )
-    peak_max_shift: float = setting('Peaks further apart are not the same.', '1/cm', above=0.0)
+    peak_max_shift: float = setting(
+        'Peaks further apart are not the same, and no energy is moved further to align spectra.',
+        '1/cm',
+        above=0.0,
+    )
+    align_segment: float = setting(
+        'Distance of the energies whose moves align spectra.', '1/cm', above=0.0
+    )
+    align_stretch: float = setting(
+        'By which share of its length a segment may become longer or shorter then.',
+        above=0.0,
+        maximum=0.5,
+    )
     assignments: dict[str, float] = setting(
         'Energy of each mode by name, for naming the simulated peaks; empty for none.', '1/cm'
     )
@@ -86,8 +99,10 @@ def compare(
     with a polynomial background. ``chi_square`` and what belongs to it: weighted with the errors of
     the measurement, ``None`` without them. ``wasserstein_per_cm`` and ``similarity``: shapes above
     the baseline; ``wasserstein_floor_per_cm``: the distance that a measurement would have which is
-    the fitted simulation. ``peaks``: matched, missing (measured only) and extra (simulated only).
-    A number that is not defined is ``None``, and ``problems`` says why; masked bins are left out.
+    the fitted simulation. ``r_squared_aligned``: with the energies of the simulation moved to where
+    they fit best, ``alignment`` (:func:`alignment.align`). ``peaks``: matched, missing (measured
+    only) and extra (simulated only). A number that is not defined is ``None``, and ``problems``
+    says why; masked bins are left out.
 
     :raises ValueError: listing all problems of the input.
     """
@@ -199,6 +214,7 @@ def _window(
         model = _above(fitted.scale * other + fitted.background, fitted, settings.baseline)
         floor = guard('wasserstein_floor_per_cm', wasserstein, edges, whole(model), shape)
     width = settings.similarity_width / settings.bin_width
+    moves = guard('r_squared_aligned', _aligned, first, second, use, settings)
     row = {
         'window_per_cm': [float(edges[0]), float(edges[-1])],
         'n_bins': int(use.sum()),
@@ -206,6 +222,12 @@ def _window(
         'scale': fitted.scale,
         'background_at_ends': [float(fitted.background[0]), float(fitted.background[-1])],
         'r_squared': guard('r_squared', r_squared, one, other, energy, degree),
+        'r_squared_aligned': moves and moves.r_squared,
+        'alignment': moves
+        and {
+            'energy_per_cm': moves.energy.tolist(),
+            'move_per_cm': moves.move.tolist(),
+        },
         'wasserstein_per_cm': guard('wasserstein_per_cm', wasserstein, edges, lifted, shape),
         'wasserstein_floor_per_cm': floor,
         'similarity': guard('similarity', similarity, lifted, shape, max(width, 1.0)),
@@ -216,6 +238,25 @@ def _window(
         'problems': guard.problems,
     }
     return row, overlay_of(edges, first.intensity[0], errors, fitted, mask)
+
+
+def _aligned(
+    first: MeasuredSpectrum,
+    second: MeasuredSpectrum,
+    use: np.ndarray,
+    settings: AgreementSettings,
+) -> Alignment:
+    """Return how the energies of the second have to move; masked bins (n,) do not count."""
+    return align(
+        first.centres,
+        first.intensity[0],
+        second.intensity[0],
+        settings.background_degree,
+        reach=settings.peak_max_shift,
+        segment=settings.align_segment,
+        stretch=settings.align_stretch,
+        use=use,
+    )
 
 
 def _above(values: np.ndarray, fitted: Fit, baseline: str) -> np.ndarray:

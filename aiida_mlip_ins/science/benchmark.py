@@ -143,7 +143,8 @@ def _agreement(
             **{
                 name: window.get(name)
                 for name in (
-                    'r_squared', 'wasserstein_per_cm', 'similarity', 'reduced_chi_square', 'scale',
+                    'r_squared', 'r_squared_aligned', 'wasserstein_per_cm', 'similarity',
+                    'reduced_chi_square', 'scale',
                 )
             },
             'peaks_found': len(window['peaks']['matched']),

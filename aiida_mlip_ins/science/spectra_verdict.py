@@ -128,8 +128,10 @@ def _spectrum_checks(row: Mapping[str, Any], settings: SpectraSettings) -> list[
     """Return the checks of one window of a pair of spectra."""
     peaks = row['peaks']
     known = len(peaks['matched']) + len(peaks['missing'])
+    aligned = row.get('r_squared_aligned')
     return [
-        _Check('R\u00b2', row['r_squared'], settings.good_r_squared, True),
+        _Check('R\u00b2', row['r_squared'], settings.good_r_squared, True,
+               unit='' if aligned is None else f', with energies aligned {aligned:.2f}'),
         _Check('Wasserstein distance', row['wasserstein_per_cm'], settings.good_wasserstein,
                False, '.1f', ' 1/cm'),
         _Check(f'{len(peaks["matched"])} of {known} peaks found, a share of',

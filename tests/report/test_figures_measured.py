@@ -53,3 +53,14 @@ def test_peaks_without_a_partner_are_marked():
     marks = {line.get_label(): line.get_xdata() for line in figure.axes[0].lines}
     assert list(marks['missing peak']) == [50.0]
     assert 'extra peak' not in marks
+
+
+def test_moves_that_align_energies_have_a_panel_where_there_are_any():
+    moved = {'energy_per_cm': [0.0, 50.0, 100.0], 'move_per_cm': [0.0, 4.0, -2.0]}
+    rows = [row(alignment=moved, r_squared_aligned=0.95), row(alignment=None)]
+    figure = agreement(rows, [overlay(True)] * 2, 'title')
+    assert len(figure.axes) == 6
+    assert list(figure.axes[2].lines[-1].get_ydata()) == moved['move_per_cm']
+    assert len(figure.axes[5].lines) == 1
+    assert '0.950' in figure.axes[0].get_title(loc='left')
+    assert figure.axes[5].get_xlabel()

@@ -16,6 +16,7 @@ CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
 SETTINGS = AgreementSettings(
     windows=[[0.0, 1200.0]], bin_width=1.0, background_degree=0, baseline='minimum',
     similarity_width=30.0, peak_prominence=0.05, peak_significance=3.0, peak_max_shift=30.0,
+    align_segment=40.0, align_stretch=0.125,
     assignments={},
 )  # fmt: skip
 
@@ -64,6 +65,16 @@ def test_scale_and_background_do_not_matter():
     assert one(slope, simulated, background_degree=1)['r_squared'] == pytest.approx(1.0)
     tilted = one(slope, simulated, background_degree=1, baseline='background')
     assert tilted['wasserstein_per_cm'] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_energies_and_intensities_are_told_apart():
+    row = one(spectrum(gauss(200, 300, 900)), spectrum(gauss(188, 288, 892)))
+    assert row['r_squared'] < 0.4
+    assert row['r_squared_aligned'] > 0.98
+    moves = np.interp([188, 288, 892], *row['alignment'].values())
+    assert moves == pytest.approx([12, 12, 8], abs=1.5)
+    lost = one(spectrum(gauss(200, 300, 900)), spectrum(gauss(188, 892)))
+    assert lost['r_squared_aligned'] == pytest.approx(0.6, abs=0.1)
 
 
 def test_a_continuum_is_a_floor_under_the_distance():

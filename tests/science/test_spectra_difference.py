@@ -18,6 +18,7 @@ EDGES = np.arange(0.0, 101.0)
 SETTINGS = AgreementSettings(
     windows=[[0.0, 100.0]], bin_width=1.0, background_degree=0, baseline='minimum',
     similarity_width=30.0, peak_prominence=0.05, peak_significance=3.0, peak_max_shift=30.0,
+    align_segment=40.0, align_stretch=0.125,
     assignments={},
 )  # fmt: skip
 

@@ -46,6 +46,13 @@ def test_all_some_or_none_of_the_limits():
     assert words(pair('m', 0.7, 11.0, 7, 11.0)) == ['does not agree']
 
 
+def test_it_is_said_what_the_energies_cost():
+    given = pair('m', 0.65, 34.0, 8, 9.0)
+    given['windows'][0]['r_squared_aligned'] = 0.824
+    sentence = judge({**METRICS, 'pairs': [given]}, {}, SETTINGS)['sentences'][0]
+    assert 'R² 0.65, with energies aligned 0.82 (at least 0.8); ' in sentence
+
+
 def test_what_is_not_defined_does_not_count():
     assert words(pair('m', 0.9, None, 0, None)) == ['agrees in part']
     assert words(pair('m', 0.9, None, 10, None)) == ['agrees']
