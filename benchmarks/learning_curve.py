@@ -18,7 +18,7 @@ the pressure from both ends. random: Gaussian rattles of all atoms and random st
 cells in turn. One frame of ten is kept for the choice of the epoch, so 10 frames are 9 trained on.
 folded: as targeted, but rattles and separate moves in the supercell of the force constants.
 warm: as folded, one of four frames with moves as wide as those of heat, in supercells along each
-axis, for potentials that are to hold in molecular dynamics.
+short axis, for potentials that are to hold in molecular dynamics.
 fine-tuned: the targeted frames, in a training that starts from a model of other DFT
 (``benchmarks/foundation.py`` makes one). active: the fewest targeted frames, then those that a
 committee of potentials chooses in rounds, from its molecular dynamics too with ``--motion``. Every
@@ -117,7 +117,8 @@ def points_there(
     if not path.is_file():
         return []
     content = json.loads(path.read_text())
-    other = [name for name in OF_THE_STUDY if content['settings'].get(name) != settings[name]]
+    theirs = {**settings, **content['settings']}  # what they lack is of sets that are newer
+    other = [name for name in OF_THE_STUDY if theirs[name] != settings[name]]
     if other:
         raise ValueError(f'{path} has other {", ".join(other)}; take another folder')
     return [r for r in content['rows'] if r['set'] not in kinds or r['n_frames'] not in sizes]
@@ -179,24 +180,20 @@ def main(
         raise click.BadParameter(f'{unknown} are none of {known}', param_hint='--sets')
     if FINE_TUNED in kinds and more['foundation'] is None:
         raise click.BadParameter(f'{FINE_TUNED} needs --foundation', param_hint='--sets')
-    sampling = load_protocol('pipeline', protocol)
+    chain = load_protocol('pipeline', protocol)
     distance = load_protocol('reference', protocol)['kpoints_distance']
-    warm = {WARM: {**sampling['sampling'][WARM], 'count': 1}}
+    warm = {WARM: {**chain['sampling'][WARM], 'count': 1}}
     settings = {
         **more, 'protocol': protocol, 'sets': kinds, 'pressures': numbers_of(pressures),
         'sizes': counts,
         'supercell': [int(number) for number in numbers_of(supercell)],
         'sections': {
             name: section
-            for name, section in sampling['sampling'].items()
+            for name, section in chain['sampling'].items()
             if name not in ('splits', WARM) and section.get('count', 1)
         },
-        **with_supercells(warm, to_structure(atoms), distance, sampling['short_axis']),
+        **with_supercells(warm, to_structure(atoms), distance, chain['short_axis']),
     }  # fmt: skip
-    if WARM in kinds and not settings[WARM]['matrices']:
-        raise click.BadParameter(
-            f'{WARM}: no axis is short and folds k-points', param_hint='--sets'
-        )
     if problem := supercell_problem(atoms, settings['supercell'], distance):
         raise click.BadParameter(problem, param_hint='--supercell')
     try:

@@ -39,7 +39,7 @@ WARM = 'warm'
 ACTIVE = 'active'
 """The first targeted frames, and those that a committee then chooses."""
 ERRORS = {'gamma_mae_per_cm': 'at \u0393', 'supercell_mae_per_cm': 'over the supercell'}
-OF_FRAMES = ('sections', 'warm', 'seed', 'sigma', 'strain', 'supercell')
+OF_FRAMES = ('sections', WARM, 'seed', 'sigma', 'strain', 'supercell')
 """Settings that frames follow from."""
 COLUMNS = (
     'set', 'n_frames', 'pressure_gpa', *ERRORS, 'gamma_max_per_cm', 'supercell_max_per_cm',
@@ -110,7 +110,7 @@ def frames_of_set(
         if kind.value != 'targeted':
             sections = folded(sections, given['supercell'])
         if kind.value == WARM:
-            sections = warmed(sections, given['warm'])
+            sections = warmed(sections, given[WARM])
         frames = targeted_frames(cells, sections, given['seed'], count.value)
     else:
         amplitudes = (given['sigma'], given['strain'])

@@ -57,7 +57,7 @@ def log_failures(
         yield (
             'OUT_OF_MEMORY',
             f'mace_run_train ran out of memory: {last}',
-            'Lower batch_size, or give the job more memory.',
+            'Lower batch_size (in L-BFGS lbfgs_history), or give the job more memory.',
         )
     elif status in KILLED:
         yield (

@@ -214,20 +214,19 @@ def _window(
         model = _above(fitted.scale * other + fitted.background, fitted, settings.baseline)
         floor = guard('wasserstein_floor_per_cm', wasserstein, edges, whole(model), shape)
     width = settings.similarity_width / settings.bin_width
-    moves = guard('r_squared_aligned', _aligned, first, second, use, settings)
+    plain = guard('r_squared', r_squared, one, other, energy, degree)
+    moves = None
+    if plain is not None:
+        moves = guard('r_squared_aligned', _aligned, first, simulated, use, settings)
     row = {
         'window_per_cm': [float(edges[0]), float(edges[-1])],
         'n_bins': int(use.sum()),
         'n_measured': int(inside.sum()),
         'scale': fitted.scale,
         'background_at_ends': [float(fitted.background[0]), float(fitted.background[-1])],
-        'r_squared': guard('r_squared', r_squared, one, other, energy, degree),
-        'r_squared_aligned': moves and moves.r_squared,
-        'alignment': moves
-        and {
-            'energy_per_cm': moves.energy.tolist(),
-            'move_per_cm': moves.move.tolist(),
-        },
+        'r_squared': plain,
+        'r_squared_aligned': None if moves is None else moves.r_squared,
+        'alignment': None if moves is None else _moves_of(moves),
         'wasserstein_per_cm': guard('wasserstein_per_cm', wasserstein, edges, lifted, shape),
         'wasserstein_floor_per_cm': floor,
         'similarity': guard('similarity', similarity, lifted, shape, max(width, 1.0)),
@@ -242,21 +241,37 @@ def _window(
 
 def _aligned(
     first: MeasuredSpectrum,
-    second: MeasuredSpectrum,
+    simulated: MeasuredSpectrum,
     use: np.ndarray,
     settings: AgreementSettings,
 ) -> Alignment:
-    """Return how the energies of the second have to move; masked bins (n,) do not count."""
+    """Return how the energies of a simulation have to move onto the bins (n,) that are used."""
+    width, reach = settings.bin_width, settings.peak_max_shift
+    low, high = first.edges[0], first.edges[-1]
+    # What may move into the window, as far as there is something.
+    room = [low - simulated.edges[0], simulated.edges[-1] - high]
+    below, above = (max(0, int(min(reach, each) / width - 1e-6)) for each in room)
+    edges = low + width * np.arange(-below, len(first.edges) + above)
+    wide = rebin(simulated, edges)
+    values, known = wide.intensity[0], ~wide.masked
     return align(
         first.centres,
         first.intensity[0],
-        second.intensity[0],
+        # A masked bin has what its neighbours say, wherever it is moved to.
+        np.interp(wide.centres, wide.centres[known], values[known]),
         settings.background_degree,
-        reach=settings.peak_max_shift,
+        width=width,
+        reach=reach,
         segment=settings.align_segment,
         stretch=settings.align_stretch,
         use=use,
+        before=below,
     )
+
+
+def _moves_of(found: Alignment) -> dict[str, list[float]]:
+    """Return what a figure shows of an alignment."""
+    return {'energy_per_cm': found.energy.tolist(), 'move_per_cm': found.move.tolist()}
 
 
 def _above(values: np.ndarray, fitted: Fit, baseline: str) -> np.ndarray:

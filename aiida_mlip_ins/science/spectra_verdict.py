@@ -56,6 +56,7 @@ class _Check:
     at_least: bool
     form: str = '.2f'
     unit: str = ''
+    note: str = ''
 
     @property
     def passed(self) -> bool | None:
@@ -65,7 +66,9 @@ class _Check:
 
     def __str__(self) -> str:
         side = 'at least' if self.at_least else 'at most'
-        return f'{self.words} {self.value:{self.form}}{self.unit} ({side} {self.limit:g})'
+        return (
+            f'{self.words} {self.value:{self.form}}{self.unit} ({side} {self.limit:g}{self.note})'
+        )
 
 
 def judge(
@@ -131,7 +134,7 @@ def _spectrum_checks(row: Mapping[str, Any], settings: SpectraSettings) -> list[
     aligned = row.get('r_squared_aligned')
     return [
         _Check('R\u00b2', row['r_squared'], settings.good_r_squared, True,
-               unit='' if aligned is None else f', with energies aligned {aligned:.2f}'),
+               note='' if aligned is None else f'; {aligned:.2f} with energies aligned'),
         _Check('Wasserstein distance', row['wasserstein_per_cm'], settings.good_wasserstein,
                False, '.1f', ' 1/cm'),
         _Check(f'{len(peaks["matched"])} of {known} peaks found, a share of',

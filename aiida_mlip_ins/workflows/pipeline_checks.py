@@ -11,6 +11,7 @@ from ase import Atoms
 from aiida_mlip_ins.data.model import model_problems
 from aiida_mlip_ins.data.structure import structure_problems, to_atoms
 from aiida_mlip_ins.science.sampling import (
+    OF_THE_CELL,
     SHORT_AXES,
     folded_mesh,
     molecule_problems,
@@ -140,7 +141,8 @@ def with_supercells(
 ) -> dict[str, Any]:
     """Return the sections with supercells along short axes where they are asked for.
 
-    A section that is to have them, of a crystal without, makes no frames.
+    In a crystal without them sections that can go without (``OF_THE_CELL``) make their frames in
+    the cell itself, others none.
 
     :param distance: largest distance between DFT's k-points (1/angstrom).
     :param below: angstrom; axes at least as long are left as they are.
@@ -151,7 +153,7 @@ def with_supercells(
     found = dict(sections)
     for name, options in sections.items():
         if options.get('matrices') == SHORT_AXES:
-            count = options['count'] if matrices else 0
+            count = options['count'] if matrices or name in OF_THE_CELL else 0
             found[name] = {**options, 'matrices': matrices, 'count': count}
     return found
 

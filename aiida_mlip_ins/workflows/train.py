@@ -37,9 +37,9 @@ class MaceTrainWorkChain(BaseRestartWorkChain):
     A job that was stopped (out of wall time, SIGTERM, killed, its node gone) is followed by another
     one that goes on from the beginning of the epoch it was in: the model is the same as without the
     stop. A loss that became NaN is met once with a lower learning rate, from the best checkpoint if
-    there is a good one, lack of memory with half the batch and half of L-BFGS's history, stresses
-    that diverged once with more weight on them. A model that is no better than none, or than its
-    foundation model, is an end; its outputs are kept, and the exit code says so.
+    there is a good one, lack of memory with half the batch (in L-BFGS half its history too),
+    stresses that diverged once with more weight on them. A model that is no better than none, or
+    than its foundation model, is an end; its outputs are kept, and the exit code says so.
     """
 
     _process_class = MaceTrainCalculation
@@ -162,14 +162,16 @@ class MaceTrainWorkChain(BaseRestartWorkChain):
         priority=500, exit_codes=[CODES.ERROR_OUT_OF_MEMORY, CODES.ERROR_SCHEDULER_OUT_OF_MEMORY]
     )
     def handle_out_of_memory(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
-        """Go on with half as many frames at once, and with half as long a history of L-BFGS."""
-        before = {name: self._setting(name) for name in ('batch_size', 'valid_batch_size')}
-        if max(before.values()) == 1:
-            return self._end(self.exit_codes.ERROR_OUT_OF_MEMORY, node)
-        if self._setting('lbfgs_start') is not None:
-            before['lbfgs_history'] = self._setting('lbfgs_history')
+        """Go on with half as many frames at once, in L-BFGS with half its history too."""
+        names = ['batch_size', 'valid_batch_size']
+        start = self._setting('lbfgs_start')
+        if start is not None and epochs_done(node)[1] >= start:
+            names.append('lbfgs_history')
+        before = {name: self._setting(name) for name in names}
         after = {name: max(1, size // 2) for name, size in before.items()}
-        return self._go_on(node, 'half the batch', after)
+        if after == before:
+            return self._end(self.exit_codes.ERROR_OUT_OF_MEMORY, node)
+        return self._go_on(node, 'half of what takes memory', after)
 
     @process_handler(
         priority=400,

@@ -77,6 +77,27 @@ def test_energies_and_intensities_are_told_apart():
     assert lost['r_squared_aligned'] == pytest.approx(0.6, abs=0.1)
 
 
+def test_what_is_masked_in_the_second_tells_nothing_where_it_is_moved_to():
+    """A measured feature beside a masked plateau of the other is not explained by it."""
+    measured = gauss(300, 900) + ((CENTRES > 670) & (CENTRES < 690))
+    hidden = (CENTRES > 640) & (CENTRES < 670)
+    rows = [
+        one(
+            spectrum(measured),
+            dataclasses.replace(spectrum(gauss(300, 900) + height * hidden), mask=hidden),
+        )
+        for height in (0.0, 1.0, 1e6)
+    ]
+    for row in rows:
+        assert row['r_squared_aligned'] == pytest.approx(rows[0]['r_squared_aligned'])
+        assert row['r_squared_aligned'] < 0.8
+
+
+def test_a_peak_from_outside_the_window_may_come_in():
+    pair = spectrum(gauss(205, 300, 450)), spectrum(gauss(192, 300, 450))
+    assert one(*pair, windows=[[200.0, 600.0]])['r_squared_aligned'] > 0.98
+
+
 def test_a_continuum_is_a_floor_under_the_distance():
     """What several quanta leave everywhere goes with the minimum of the measurement only."""
     simulated = spectrum(gauss(300, 900) + np.linspace(0.002, 0.001, 1200))

@@ -50,7 +50,7 @@ def test_it_is_said_what_the_energies_cost():
     given = pair('m', 0.65, 34.0, 8, 9.0)
     given['windows'][0]['r_squared_aligned'] = 0.824
     sentence = judge({**METRICS, 'pairs': [given]}, {}, SETTINGS)['sentences'][0]
-    assert 'R² 0.65, with energies aligned 0.82 (at least 0.8); ' in sentence
+    assert 'R² 0.65 (at least 0.8; 0.82 with energies aligned); ' in sentence
 
 
 def test_what_is_not_defined_does_not_count():

@@ -209,13 +209,24 @@ def test_out_of_memory_halves_the_batch_down_to_one(status: int) -> None:
     for _ in range(3):
         assert end_job(process, status) is None
         changed = process.ctx.attempts[-1]['changed']
-        names = ('batch_size', 'valid_batch_size', 'lbfgs_history')
-        sizes.append(tuple(changed[name][1] for name in names))
-    assert sizes == [(2, 4, 50), (1, 2, 25), (1, 1, 12)]
+        sizes.append((changed['batch_size'][1], changed['valid_batch_size'][1]))
+        assert 'lbfgs_history' not in changed
+    assert sizes == [(2, 4), (1, 2), (1, 1)]
     found = end_job(process, status)
     assert found.status == 414
     assert settings_of(submissions)['batch_size'] == 1
     assert 'restart' not in submissions.calls[-1][1]
+
+
+def test_out_of_memory_in_lbfgs_halves_its_history_too() -> None:
+    process, submissions = started()
+    start = load_protocol('train', 'fast')['parameters']['lbfgs_start']
+    histories = []
+    for count in range(4):
+        assert end_job(process, 414, first=start + count, last=start + count + 1) is None
+        histories.append(settings_of(submissions)['lbfgs_history'])
+        histories.append(process.ctx.attempts[-1]['changed']['lbfgs_history'][1])
+    assert histories == [100, 50, 50, 25, 25, 12, 12, 6]
 
 
 @pytest.mark.parametrize(

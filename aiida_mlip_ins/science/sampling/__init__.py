@@ -50,6 +50,7 @@ from aiida_mlip_ins.science.sampling.surrogate import (
     symmetric_coordinates,
 )
 from aiida_mlip_ins.science.sampling.targeted import (
+    OF_THE_CELL,
     SETTINGS,
     assign_splits,
     refuse_overlaps,
@@ -61,6 +62,7 @@ from aiida_mlip_ins.science.sampling.trajectories import along_relaxation, snaps
 
 __all__ = [
     'HELD_OUT',
+    'OF_THE_CELL',
     'SETTINGS',
     'SHORT_AXES',
     'FirstSettings',
