@@ -18,7 +18,8 @@ the pressure from both ends. random: Gaussian rattles of all atoms and random st
 cells in turn. One frame of ten is kept for the choice of the epoch, so 10 frames are 9 trained on.
 folded: as targeted, but rattles and separate moves in the supercell of the force constants.
 warm: as folded, one of four frames with moves as wide as those of heat, in supercells along each
-short axis, for potentials that are to hold in molecular dynamics.
+short axis, and cells expanded down to a pressure of ``--lowest``, for potentials that are to hold
+in molecular dynamics.
 fine-tuned: the targeted frames, in a training that starts from a model of other DFT
 (``benchmarks/foundation.py`` makes one). active: the fewest targeted frames, then those that a
 committee of potentials chooses in rounds, from its molecular dynamics too with ``--motion``. Every
@@ -159,6 +160,7 @@ def numbers_of(text: str) -> list[float]:
 @click.option('--round', default=10, show_default=True, help='`active`: frames of a round.')
 @click.option('--members', default=2, show_default=True, help='`active`: of the committee.')
 @click.option('--motion', type=float, metavar='K', help='`active`: temperature to move it at.')
+@click.option('--lowest', default=-8.0, show_default=True, help='`warm`: GPa.')
 @click.option('--seed', default=7, show_default=True, help='Of the frames.')
 @click.option('--lanes', default=1, show_default=True, help='pw.x jobs side by side.')
 @click.option('--folder', default='learning_curve', type=click.Path(path_type=Path))

@@ -35,11 +35,11 @@ FINE_TUNED = 'fine-tuned'
 FOLDED = 'folded'
 """As targeted, but what leaves the symmetry of the crystal does so in the supercell."""
 WARM = 'warm'
-"""As folded, a quarter of the frames as wide as heat moves atoms, in supercells."""
+"""As folded, a quarter of the frames as wide as heat moves atoms, and expanded cells."""
 ACTIVE = 'active'
 """The first targeted frames, and those that a committee then chooses."""
 ERRORS = {'gamma_mae_per_cm': 'at \u0393', 'supercell_mae_per_cm': 'over the supercell'}
-OF_FRAMES = ('sections', WARM, 'seed', 'sigma', 'strain', 'supercell')
+OF_FRAMES = ('sections', WARM, 'lowest', 'seed', 'sigma', 'strain', 'supercell')
 """Settings that frames follow from."""
 COLUMNS = (
     'set', 'n_frames', 'pressure_gpa', *ERRORS, 'gamma_max_per_cm', 'supercell_max_per_cm',
@@ -90,11 +90,16 @@ def folded(sections: Mapping[str, Any], supercell: Sequence[int]) -> dict[str, A
     }
 
 
-def warmed(sections: Mapping[str, Any], warm: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections with one warm frame for three others."""
-    others = len(sections['path']['pressures'])
+def warmed(sections: Mapping[str, Any], warm: Mapping[str, Any], lowest: float) -> dict[str, Any]:
+    """Return the sections with one warm frame for three others, and with expanded cells.
+
+    :param lowest: GPa, pressure that the path and the warm frames reach down to.
+    """
+    path = {'pressures': [lowest, lowest / 2, *sections['path']['pressures']]}
+    others = len(path['pressures'])
     others += sum(options.get('count', 0) for options in sections.values())
-    return {**sections, WARM: {**warm, 'count': max(1, round(others / 3))}}
+    wide = {'count': max(1, round(others / 3)), 'pressures': [lowest, warm['pressures'][1]]}
+    return {**sections, 'path': path, WARM: {**warm, **wide}}
 
 
 @calcfunction
@@ -110,7 +115,7 @@ def frames_of_set(
         if kind.value != 'targeted':
             sections = folded(sections, given['supercell'])
         if kind.value == WARM:
-            sections = warmed(sections, given[WARM])
+            sections = warmed(sections, given[WARM], given['lowest'])
         frames = targeted_frames(cells, sections, given['seed'], count.value)
     else:
         amplitudes = (given['sigma'], given['strain'])

@@ -116,7 +116,7 @@ def test_frames_of_a_set_are_a_node(study, aiida_profile):
     warm = {**sections.pop('warm'), 'matrices': along}
     settings = orm.Dict(
         {'sections': sections, 'seed': 7, 'sigma': 0.03, 'strain': 0.01, 'supercell': [1, 1, 2],
-         'warm': warm}
+         'warm': warm, 'lowest': -8.0}
     )  # fmt: skip
     cells = {
         f'pressure_{i}': orm.StructureData(ase=brucite_dft(p)[0])
@@ -132,6 +132,8 @@ def test_frames_of_a_set_are_a_node(study, aiida_profile):
         assert np.array_equal(*places)
         sizes = [len(each) for each in frames.get_frames() if each.info['source'] == 'warm']
         assert sizes == ([10, 15, 10, 15, 10] if kind == study.WARM else [])
+        expanded = min(each.info.get('pressure', 0.0) for each in frames.get_frames())
+        assert (expanded == -8.0) == (kind == study.WARM)
 
 
 def test_supercells_with_other_kpoints_are_refused(benchmark):
