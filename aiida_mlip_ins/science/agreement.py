@@ -251,8 +251,7 @@ def _aligned(
     # What may move into the window, as far as there is something.
     room = [low - simulated.edges[0], simulated.edges[-1] - high]
     below, above = (max(0, int(min(reach, each) / width - 1e-6)) for each in room)
-    edges = low + width * np.arange(-below, len(first.edges) + above)
-    wide = rebin(simulated, edges)
+    wide = rebin(simulated, bin_edges(low - below * width, high + above * width, width))
     values, known = wide.intensity[0], ~wide.masked
     return align(
         first.centres,
