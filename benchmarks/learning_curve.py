@@ -11,7 +11,8 @@ that the supercell has exactly, modes matched by their eigenvectors. After each 
 ``learning_curve.json``, ``.csv`` and ``.png`` are written. Labels, trainings and forces come from
 the cache of the profile, so an interrupted run goes on where it was, and one with more sizes keeps
 what it has: frames are nested, the first 10 of 60 are those of 10. Points of other sets or sizes
-that the folder has already stay in the table.
+that the folder has already stay in the table. What DFT made is also in the folder's
+``reference.aiida``, from which a run on another machine takes it.
 
 targeted: the sections of the protocol ``pipeline``, in the shares that they have there, cells along
 the pressure from both ends. random: Gaussian rattles of all atoms and random strains about the same
@@ -57,23 +58,15 @@ from aiida_mlip_ins.science.sampling import HELD_OUT
 from aiida_mlip_ins.science.scheduling import kpoint_meshes
 from aiida_mlip_ins.workflows.pipeline_checks import with_supercells
 from aiida_mlip_ins.workflows.protocols import load_protocol
+from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
 # `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
 sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
-from learning_study import (
-    ACTIVE,
-    COLUMNS,
-    ERRORS,
-    FINE_TUNED,
-    FOLDED,
-    OF_FRAMES,
-    SETS,
-    WARM,
-    Study,
-)
+from learning_frames import ACTIVE, FINE_TUNED, FOLDED, OF_FRAMES, SETS, WARM
+from learning_study import COLUMNS, ERRORS, Study
 
-OF_THE_STUDY = ('protocol', 'pressures', 'steps', *OF_FRAMES)
+OF_THE_STUDY = ('protocol', 'method', 'pressures', 'steps', *OF_FRAMES)
 """Settings in which points of one table do not differ."""
 GOAL = 3.0
 """1/cm, mean error at every pressure."""
@@ -173,6 +166,7 @@ def main(
     """Measure a learning curve; see the beginning of the file."""
     brucite = demo.crystal_of(demo.read_settings()['crystal'])
     atoms = ase.io.read(crystal) if crystal else to_atoms(brucite)
+    structure = to_structure(atoms)
     counts = sorted(int(size) for size in numbers_of(sizes))
     if wrong := [size for size in counts if size < HELD_OUT or size % HELD_OUT]:
         raise click.BadParameter(f'{wrong} are no multiples of {HELD_OUT}', param_hint='--sizes')
@@ -194,15 +188,21 @@ def main(
             for name, section in chain['sampling'].items()
             if name not in ('splits', WARM) and section.get('count', 1)
         },
-        **with_supercells(warm, to_structure(atoms), distance, chain['short_axis']),
+        **with_supercells(warm, structure, distance, chain['short_axis']),
     }  # fmt: skip
     if problem := supercell_problem(atoms, settings['supercell'], distance):
         raise click.BadParameter(problem, param_hint='--supercell')
     try:
+        settings['method'] = ReferenceWorkChain.get_builder_from_protocol(
+            settings['pw'], protocol=protocol, structure=structure
+        ).method.value
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint='--pw') from None
+    try:
         rows = points_there(folder, settings, kinds, counts)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint='--folder') from None
-    study = Study(to_structure(atoms), settings)
+    study = Study(structure, settings, folder)
     study.prepare()
     for size in settings['sizes']:
         for kind in kinds:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from aiida import orm
-from aiida.engine import ProcessBuilder, calcfunction, run_get_node
+from aiida.engine import ProcessBuilder, run_get_node
+from learning_frames import ACTIVE, FINE_TUNED, OF_FRAMES, frames_of_set, part
+from learning_reference import Reference
 
 from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
-from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.data.frames import DatasetData
 from aiida_mlip_ins.data.model import MaceModelData
-from aiida_mlip_ins.data.structure import to_atoms
 from aiida_mlip_ins.science.active import TARGETS
-from aiida_mlip_ins.science.sampling import random_frames, targeted_frames, with_nested_splits
 from aiida_mlip_ins.science.training import TrainSettings, passes_left
 from aiida_mlip_ins.workflows.active_inputs import next_round
 from aiida_mlip_ins.workflows.active_learning import ActiveLearningWorkChain
@@ -29,18 +29,7 @@ from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
-SETS = ('targeted', 'random')
-FINE_TUNED = 'fine-tuned'
-"""The targeted frames, from a foundation model."""
-FOLDED = 'folded'
-"""As targeted, but what leaves the symmetry of the crystal does so in the supercell."""
-WARM = 'warm'
-"""As folded, a quarter of the frames as wide as heat moves atoms, and expanded cells."""
-ACTIVE = 'active'
-"""The first targeted frames, and those that a committee then chooses."""
 ERRORS = {'gamma_mae_per_cm': 'at \u0393', 'supercell_mae_per_cm': 'over the supercell'}
-OF_FRAMES = ('sections', WARM, 'lowest', 'seed', 'sigma', 'strain', 'supercell')
-"""Settings that frames follow from."""
 COLUMNS = (
     'set', 'n_frames', 'pressure_gpa', *ERRORS, 'gamma_max_per_cm', 'supercell_max_per_cm',
     'min_overlap', 'n_ambiguous', 'volume_error_percent', 'not_relaxed', 'failed',
@@ -75,60 +64,6 @@ def errors_of(found: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def folded(sections: Mapping[str, Any], supercell: Sequence[int]) -> dict[str, Any]:
-    """Return the sections with rattles and separate moves in a supercell.
-
-    In the crystal's own cell all images move alike, so its frames say nothing of modes in which
-    they do not.
-    """
-    matrices = [np.diag(supercell).tolist()]
-    return {
-        **sections,
-        'rattle': {**sections['rattle'], 'count': 0},
-        'supercell': {**sections['rattle'], 'matrices': matrices},
-        'separate': {**sections['separate'], 'matrices': matrices},
-    }
-
-
-def warmed(sections: Mapping[str, Any], warm: Mapping[str, Any], lowest: float) -> dict[str, Any]:
-    """Return the sections with one warm frame for three others, and with expanded cells.
-
-    :param lowest: GPa, pressure that the path and the warm frames reach down to.
-    """
-    path = {'pressures': [lowest, lowest / 2, *sections['path']['pressures']]}
-    others = len(path['pressures'])
-    others += sum(options.get('count', 0) for options in sections.values())
-    wide = {'count': max(1, round(others / 3)), 'pressures': [lowest, warm['pressures'][1]]}
-    return {**sections, 'path': path, WARM: {**warm, **wide}}
-
-
-@calcfunction
-def frames_of_set(
-    kind: orm.Str, settings: orm.Dict, count: orm.Int, pressures: orm.List,
-    **structures: orm.StructureData,
-) -> FramesData:  # fmt: skip
-    """Return the first frames of a set, with their splits."""
-    given = settings.get_dict()
-    cells = {p: to_atoms(structures[f'pressure_{i}']) for i, p in enumerate(pressures.get_list())}
-    if kind.value in ('targeted', FOLDED, WARM):
-        sections = given['sections']
-        if kind.value != 'targeted':
-            sections = folded(sections, given['supercell'])
-        if kind.value == WARM:
-            sections = warmed(sections, given[WARM], given['lowest'])
-        frames = targeted_frames(cells, sections, given['seed'], count.value)
-    else:
-        amplitudes = (given['sigma'], given['strain'])
-        frames = random_frames([*cells.values()], *amplitudes, given['seed'], count.value)
-    return FramesData.from_frames(with_nested_splits(frames))
-
-
-@calcfunction
-def part(frames: FramesData, begin: orm.Int, end: orm.Int) -> FramesData:
-    """Return some of the frames."""
-    return FramesData.from_frames(frames.get_frames()[begin.value : end.value])
-
-
 class Failed(click.ClickException):
     """A process that did not end well."""
 
@@ -146,11 +81,14 @@ def ended(builder: ProcessBuilder, what: str) -> orm.WorkChainNode:
 class Study:
     """The steps, each on what the ones before it made."""
 
-    def __init__(self, crystal: orm.StructureData, settings: dict[str, Any]) -> None:
+    def __init__(self, crystal: orm.StructureData, settings: dict[str, Any], folder: Path) -> None:
         self.crystal, self.settings = crystal, settings
         found = settings['foundation']
         self.foundation = None if found is None else orm.load_node(found)
         self.reference = {'max_concurrent': settings['lanes']}
+        made_with = {key: settings[key] for key in ('protocol', 'method', 'supercell')}
+        made_of = {'crystal': crystal.base.caching.compute_hash()}
+        self.kept = Reference(folder / 'reference.aiida', {**made_of, **made_with})
         self.labelled: dict[str, dict[str, DatasetData]] = {}
         self.active: dict[str, Any] = {}
 
@@ -158,19 +96,27 @@ class Study:
         """Relax with DFT at each pressure and compute its force constants there."""
         pw, protocol = self.settings['pw'], self.settings['protocol']
         pressures = self.settings['pressures']
-        scan = PwQuadraticScanWorkChain.get_builder_from_protocol(
-            pw, self.crystal, pressures, protocol, {'reference': self.reference}
-        )
-        found = ended(scan, 'relaxation with DFT').outputs.structures
-        self.cells = {key: found[key] for key in map(pressure_key, range(len(pressures)))}
-        self.constants = {}
-        for key, cell in self.cells.items():
-            builder = PwPhononsWorkChain.get_builder_from_protocol(
-                pw, cell, protocol, {'reference': self.reference}
+        keys = [pressure_key(index) for index in range(len(pressures))]
+        names = [f'cell at {pressure:g} GPa' for pressure in pressures]
+        if any(self.kept.find(name) is None for name in names):
+            scan = PwQuadraticScanWorkChain.get_builder_from_protocol(
+                pw, self.crystal, pressures, protocol, {'reference': self.reference}
             )
-            builder.supercell_matrix = orm.List(self.settings['supercell'])
-            node = ended(builder, f'phonons with DFT, {key}')
-            self.constants[key] = node.outputs.force_constants
+            found = ended(scan, 'relaxation with DFT').outputs.structures
+            for name, key in zip(names, keys, strict=True):
+                self.kept.keep(name, found[key])
+        self.cells = {k: self.kept.find(name) for k, name in zip(keys, names, strict=True)}
+        self.constants = {}
+        for name, (key, cell) in zip(names, self.cells.items(), strict=True):
+            name = f'force constants of the {name}'
+            if self.kept.find(name) is None:
+                builder = PwPhononsWorkChain.get_builder_from_protocol(
+                    pw, cell, protocol, {'reference': self.reference}
+                )
+                builder.supercell_matrix = orm.List(self.settings['supercell'])
+                node = ended(builder, f'phonons with DFT, {key}')
+                self.kept.keep(name, node.outputs.force_constants)
+            self.constants[key] = self.kept.find(name)
 
     def dataset(self, kind: str, size: int) -> DatasetData:
         """Label what is new of the first frames of a set and return all of them."""
@@ -187,15 +133,20 @@ class Study:
                 orm.List(self.settings['pressures']),
                 **self.cells,
             )
+            new = part(frames, orm.Int(begin), orm.Int(size))
+            if known := self.kept.labelled(new):
+                done[f'from_{begin:04d}'] = known
+                return self.dataset(kind, size)
             builder = ReferenceWorkChain.get_builder_from_protocol(
                 self.settings['pw'],
-                part(frames, orm.Int(begin), orm.Int(size)),
+                new,
                 self.settings['protocol'],
                 {**self.reference, 'allowed_failure_fraction': 0.0},
                 structure=self.crystal,
             )
             node = ended(builder, f'{kind}, frames {begin} to {size}')
             done[f'from_{begin:04d}'] = node.outputs.dataset
+            self.kept.keep('labels', node.outputs.dataset)
         return join_datasets(**done)
 
     def chosen(self, size: int) -> DatasetData:

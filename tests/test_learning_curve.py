@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from aiida import orm
+from ase import Atoms
 from click.testing import CliRunner
 from phonon_nodes import spring_force_constants
 from springs import brucite_cell, brucite_dft
 
 from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
+from aiida_mlip_ins.data.frames import DatasetData, FramesData
+from aiida_mlip_ins.science.dataset import labelled
 from aiida_mlip_ins.science.training import TrainSettings, passes_left, train_problems
 from aiida_mlip_ins.workflows.protocols import load_protocol
 
@@ -36,6 +39,18 @@ def benchmark():
 def study(benchmark):
     """Return the module of what the script runs."""
     return sys.modules['learning_study']
+
+
+@pytest.fixture(scope='module')
+def sets(benchmark):
+    """Return the module of the frames."""
+    return sys.modules['learning_frames']
+
+
+@pytest.fixture(scope='module')
+def reference(benchmark):
+    """Return the module of what is kept beside the points."""
+    return sys.modules['learning_reference']
 
 
 def row(benchmark, kind: str, size: int, pressure: float, error: float | None) -> dict:
@@ -109,7 +124,7 @@ def test_numbers_of_a_point(study, aiida_profile):
     assert found['points'][0]['q'] == [0.0, 0.0, 0.0]
 
 
-def test_frames_of_a_set_are_a_node(study, aiida_profile):
+def test_frames_of_a_set_are_a_node(sets, aiida_profile):
     sections = load_protocol('pipeline', 'fast')['sampling']
     sections.pop('splits')
     along = [[[1, 0, 0], [0, 1, 0], [0, 0, 2]], [[3, 0, 0], [0, 1, 0], [0, 0, 1]]]
@@ -122,18 +137,72 @@ def test_frames_of_a_set_are_a_node(study, aiida_profile):
         f'pressure_{i}': orm.StructureData(ase=brucite_dft(p)[0])
         for i, p in enumerate(('0.0', '1.5'))
     }
-    for kind in (*study.SETS, study.FOLDED, study.WARM):
-        frames = study.frames_of_set(
+    for kind in (*sets.SETS, sets.FOLDED, sets.WARM):
+        frames = sets.frames_of_set(
             orm.Str(kind), settings, orm.Int(20), orm.List([0.0, 1.5]), **cells
         )
-        new = study.part(frames, orm.Int(10), orm.Int(20))
+        new = sets.part(frames, orm.Int(10), orm.Int(20))
         assert (frames.n_frames, new.n_frames) == (20, 10)
         places = [each.positions for each in (new.get_frames()[0], frames.get_frames()[10])]
         assert np.array_equal(*places)
         sizes = [len(each) for each in frames.get_frames() if each.info['source'] == 'warm']
-        assert sizes == ([10, 15, 10, 15, 10] if kind == study.WARM else [])
+        assert sizes == ([10, 15, 10, 15, 10] if kind == sets.WARM else [])
         expanded = min(each.info.get('pressure', 0.0) for each in frames.get_frames())
-        assert (expanded == -8.0) == (kind == study.WARM)
+        assert (expanded == -8.0) == (kind == sets.WARM)
+
+
+def brucite_frames(count: int, marks: dict | None = None) -> list[Atoms]:
+    frames = []
+    for seed in range(count):
+        frame = brucite_cell()
+        frame.rattle(0.05, seed=seed)
+        frame.info.update(source='rattle', **(marks or {}))
+        frames.append(frame)
+    return frames
+
+
+def test_labels_are_found_whatever_their_order(reference):
+    known = [
+        labelled(each, -float(i), each.positions, None, i)
+        for i, each in enumerate(brucite_frames(4))
+    ]
+    wanted = brucite_frames(5, {'split': 'valid'})
+    for frame in wanted:
+        frame.positions += 1e-6  # relaxed on another machine
+    found = reference.labels_of(wanted, known[::-1])
+    assert [each.info['REF_energy'] for each in found] == [-0.0, -1.0, -2.0, -3.0]
+    assert {each.info['split'] for each in found} == {'valid'}
+    assert np.array_equal(found[2].arrays['REF_forces'], known[2].positions)
+    assert reference.labels_of(wanted, known[1:]) == []
+    assert reference.labels_of(wanted, []) == []
+
+
+def test_what_dft_made_goes_to_another_machine(reference, aiida_profile_clean, tmp_path):
+    path = tmp_path / 'new' / 'reference.aiida'
+    here = reference.Reference(path, {'crystal': 'brucite', 'method': 'PBE'})
+    other = reference.Reference(path, {'crystal': 'ice', 'method': 'PBE'})
+    frames = [
+        labelled(each, -1.0, each.positions, np.zeros(6), i)
+        for i, each in enumerate(brucite_frames(3))
+    ]
+    assert here.labelled(FramesData.from_frames(brucite_frames(3))) is None
+    other.keep('cell', orm.StructureData(ase=brucite_cell()).store())
+    here.keep('cell', orm.StructureData(ase=brucite_cell()).store())
+    for begin in (0, 2):
+        here.keep('labels', DatasetData.from_frames(frames[begin : begin + 2], 'PBE').store())
+    cell = here.find('cell').uuid
+    assert len(here.every()) == 3
+
+    aiida_profile_clean.reset_storage()
+    there = reference.Reference(path, {'method': 'PBE', 'crystal': 'brucite'})
+    assert there.find('cell').uuid == cell
+    assert there.find('force constants') is None
+    found = there.labelled(FramesData.from_frames(brucite_frames(5)))
+    assert (found.n_frames, found.method) == (3, 'PBE')
+    assert orm.QueryBuilder().append(orm.StructureData).count() == 1
+    reference.Reference(path, {'method': 'PBE', 'crystal': 'brucite'})  # once more does no harm
+    assert len(there.every('labels')) == 2
+    assert reference.Reference(path, {'method': 'PBE0', 'crystal': 'brucite'}).every() == []
 
 
 def test_supercells_with_other_kpoints_are_refused(benchmark):
