@@ -87,7 +87,7 @@ class Study:
         self.foundation = None if found is None else orm.load_node(found)
         self.reference = {'max_concurrent': settings['lanes']}
         made_with = {key: settings[key] for key in ('protocol', 'method', 'supercell')}
-        made_of = {'crystal': crystal.base.caching.compute_hash()}
+        made_of = {'crystal': crystal.store().base.caching.compute_hash()}
         self.kept = Reference(folder / 'reference.aiida', {**made_of, **made_with})
         self.labelled: dict[str, dict[str, DatasetData]] = {}
         self.active: dict[str, Any] = {}
