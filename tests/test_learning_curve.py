@@ -205,6 +205,16 @@ def test_what_dft_made_goes_to_another_machine(reference, aiida_profile_clean, t
     assert reference.Reference(path, {'method': 'PBE0', 'crystal': 'brucite'}).every() == []
 
 
+def test_the_same_crystal_is_the_same_study(study, aiida_profile, tmp_path):
+    settings = {'foundation': None, 'lanes': 1, 'protocol': 'fast', 'method': 'PBE'}
+    settings['supercell'] = [1, 1, 2]
+    cells = [brucite_cell(), brucite_cell(), brucite_dft('1.5')[0]]
+    first, again, other = (
+        study.Study(orm.StructureData(ase=cell), settings, tmp_path).kept.study for cell in cells
+    )
+    assert first == again != other
+
+
 def test_supercells_with_other_kpoints_are_refused(benchmark):
     assert benchmark.supercell_problem(brucite_cell(), [1, 1, 2], 0.9) is None
     assert '(3, 3, 2) k-points' in benchmark.supercell_problem(brucite_cell(), [2, 1, 1], 0.9)
