@@ -16,6 +16,8 @@ class Refusal(click.ClickException):
 def find_node(identifier: str, kind: type[orm.Node] = orm.Node) -> orm.Node:
     """Return the node with this PK, UUID (or the start of one) or label.
 
+    Of a process that made one such node, and one only, it is that output.
+
     :raises ValueError: if there is none, several, or one of another type.
     """
     by_label = orm.QueryBuilder().append(kind, filters={'label': identifier}).all(flat=True)
@@ -34,11 +36,21 @@ def find_node(identifier: str, kind: type[orm.Node] = orm.Node) -> orm.Node:
         raise ValueError(
             f"'{identifier}' is neither a file nor the PK, UUID or label of a node"
         ) from None
-    if not isinstance(node, kind):
-        raise ValueError(
-            f'<{node.pk}> is a {type(node).__name__}, but a {kind.__name__} is needed here'
-        )
-    return node
+    if isinstance(node, kind):
+        return node
+    if isinstance(node, orm.ProcessNode) and not issubclass(kind, orm.ProcessNode):
+        made = node.base.links.get_outgoing(node_class=kind).all()
+        if len(made) == 1:
+            return made[0].node
+        if made:
+            named = ', '.join(f'{link.link_label} <{link.node.pk}>' for link in made)
+            raise ValueError(
+                f'<{node.pk}> ({node.process_label}) has several outputs that could be meant: '
+                f'give the PK of one of {named}'
+            )
+    raise ValueError(
+        f'<{node.pk}> is a {type(node).__name__}, but a {kind.__name__} is needed here'
+    )
 
 
 def load_process(identifier: str) -> orm.ProcessNode:

@@ -108,12 +108,14 @@ def mode_shifts(shifts: Sequence[Shift], low: float, high: float) -> Figure:
         axis.set(xlim=(-span, span), ylim=(-0.6, len(shifts) - 0.4))
         axis.set_xlabel(f'shift of the mode from {gpa(low)} to {gpa(high)} ({PER_CM})')
         axis.set_ylabel(f'mode at {gpa(low)} ({PER_CM})')
-        axis.set_title('What pressure does to each mode at the zone centre')
+        axis.set_title('What pressure does to each mode at the zone centre', loc='right')
         axis.tick_params(axis='y', length=0)
         axis.grid(axis='x', lw=0.3, alpha=0.5)
+        widths = {'MACE': 3.2}
+        if any(shift.dft is not None for shift in shifts):
+            widths['DFT'] = 1.2
         handles = [
-            axis.plot([], [], color=GREY, lw=3.2, label='MACE')[0],
-            axis.plot([], [], color=GREY, lw=1.2, label='DFT')[0],
+            axis.plot([], [], color=GREY, lw=width, label=name)[0] for name, width in widths.items()
         ]
         figure.legend(handles=handles, loc='outside upper right', ncols=2)
     return figure

@@ -53,6 +53,9 @@ def setting(
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the closest valid name, or the list of valid names."""
     names = sorted(valid)
+    begun = [each for each in names if len(str(name)) > 2 and each.startswith(str(name))]
+    if len(begun) == 1:
+        return f" (did you mean '{begun[0]}'?)"
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     if close:
         return f" (did you mean '{close[0]}'?)"

@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.common import exceptions
 from aiida.plugins import GroupFactory
 
+from aiida_mlip_ins.data.structure import to_atoms
 from aiida_mlip_ins.science.dataset_checks import NO_DISPERSION
 from aiida_mlip_ins.science.settings import nearest
 from aiida_mlip_ins.science.text import shortened
@@ -153,6 +154,25 @@ def pseudo_problems(pseudos: Iterable[str], elements: Iterable[str]) -> list[str
     """Return which elements of the structures have no pseudopotential among the inputs."""
     missing = sorted(set(elements) - set(pseudos))
     return [f'pseudos: none for {", ".join(missing)}'] if missing else []
+
+
+def electron_problems(structure: orm.StructureData, system: Mapping[str, Any]) -> list[str]:
+    """Return what keeps fixed occupations from holding a crystal's electrons: an odd number.
+
+    :param system: of the parameters of pw.x.
+    """
+    paired = system.get('occupations') == 'fixed' and system.get('nspin', 1) == 1
+    neutral = not system.get('noncolin') and not system.get('tot_charge')
+    if not (paired and neutral) or structure.is_alloy:
+        return []
+    count = sum(to_atoms(structure).numbers)
+    if count % 2 == 0:
+        return []
+    return [
+        f'structure: its {count} electrons are an odd number, which `occupations: fixed` cannot '
+        'hold; is an atom (hydrogen) missing? If not, give other occupations in '
+        'parameters_pw.SYSTEM of the overrides'
+    ]
 
 
 def validate_positive(value: orm.Int | orm.Float, _: Any) -> str | None:

@@ -26,6 +26,7 @@ from aiida_mlip_ins.workflows.pressures import define_scan, gpa, pressure_key
 from aiida_mlip_ins.workflows.protocols import load_protocol
 from aiida_mlip_ins.workflows.pw_inputs import (
     base_inputs,
+    electron_problems,
     family_problems,
     load_pw_code,
     pseudo_problems,
@@ -103,6 +104,7 @@ class PwPressureScanWorkChain(WorkChain):
         problems += pressure_problems(pressures)
         elements = structure.get_symbols_set()
         family, found = family_problems(numbers['pseudo_family'], elements, numbers['cutoffs'])
+        found += electron_problems(structure, numbers['parameters_pw']['SYSTEM'])
         if problems + found:
             raise ValueError('\n'.join(problems + found))
         builder = cls.get_builder()

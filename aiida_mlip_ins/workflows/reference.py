@@ -39,6 +39,7 @@ from aiida_mlip_ins.workflows.lanes import (
 from aiida_mlip_ins.workflows.protocols import load_protocol
 from aiida_mlip_ins.workflows.pw_inputs import (
     base_inputs,
+    electron_problems,
     family_problems,
     load_pw_code,
     method_label,
@@ -157,6 +158,8 @@ class ReferenceWorkChain(WorkChain):
         family, family_found = family_problems(
             numbers['pseudo_family'], elements, numbers['cutoffs']
         )
+        if structure is not None:
+            problems += electron_problems(structure, numbers['parameters_pw']['SYSTEM'])
         if problems + family_found:
             raise ValueError('\n'.join(problems + family_found))
         builder = cls.get_builder()

@@ -17,6 +17,7 @@ from spectra_nodes import measured_spectrum, simulated_node
 from aiida_mlip_ins.calculations.mace_md import MaceMdCalculation
 from aiida_mlip_ins.cli.main import main
 from aiida_mlip_ins.data.frames import DatasetData
+from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.trajectory import to_node
 from aiida_mlip_ins.workflows.active_learning import ActiveLearningWorkChain
 from aiida_mlip_ins.workflows.committee import CommitteeWorkChain
@@ -196,6 +197,22 @@ def test_a_node_of_another_type_and_an_ambiguous_label(refused, engine_code, aii
         find_node('twin')
 
 
+def test_a_process_stands_for_the_one_node_that_it_made(aiida_profile):
+    from aiida_mlip_ins.cli.nodes import find_node
+
+    model, numbers = toy_model().store(), [orm.Dict().store() for _ in range(2)]
+    outputs = {'model': model, 'results': numbers[0], 'history': numbers[1]}
+    node = finished(MacePressureScanWorkChain, outputs)
+    assert find_node(str(node.pk), MaceModelData).uuid == model.uuid
+    assert (
+        find_node(str(node.pk)).uuid == find_node(str(node.pk), orm.ProcessNode).uuid == node.uuid
+    )
+    with pytest.raises(ValueError, match=f'results <{numbers[0].pk}>'):
+        find_node(str(node.pk), orm.Dict)
+    with pytest.raises(ValueError, match='is a WorkChainNode, but a DatasetData is needed here'):
+        find_node(str(node.pk), DatasetData)
+
+
 def test_valid_inputs_are_only_checked(cif, pw_code, pseudo_family):
     before = orm.QueryBuilder().append(orm.Node).count()
     words = [
@@ -212,6 +229,9 @@ def test_valid_inputs_are_only_checked(cif, pw_code, pseudo_family):
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     assert 'inputs of PwPressureScanWorkChain are valid; nothing was stored' in result.output
+    assert 'H2MgO2: 5 atoms' in result.output
+    assert 'P-3m1 (164)' in result.output
+    assert 'primitive cell' not in result.output
     assert orm.QueryBuilder().append(orm.Node).count() == before
 
 

@@ -29,6 +29,12 @@ GOOD: dict[str, Any] = {
 }  # fmt: skip
 
 
+def test_the_beginning_of_a_name_is_that_name() -> None:
+    valid = ['temperature', 'q_step', 'type', 'energy_max', 'energy_min']
+    assert nearest('temp', valid) == " (did you mean 'temperature'?)"
+    assert nearest('energy', valid) in [f" (did you mean '{name}'?)" for name in valid[3:]]
+
+
 def test_good_values_build() -> None:
     made = build(Example, GOOD, 'settings')
     assert made.mesh == [2, 2, 1]

@@ -170,6 +170,17 @@ def test_a_dataset_without_an_element_of_the_crystal_is_refused(arguments, datas
         HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
 
 
+def test_a_dataset_without_splits_is_refused(arguments, dataset):
+    frames = dataset.get_frames()
+    for frame in frames:
+        frame.info.pop('split', None)
+    bare = DatasetData.from_frames(frames, dataset.method).store()
+    arguments.update(dataset=bare, pw_code=None, check=False)
+    with pytest.raises(ValueError, match="dataset: no frame has the split 'train'") as caught:
+        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    assert "'valid', so no epoch could be chosen" in str(caught.value)
+
+
 def test_a_dataset_starts_at_the_training(arguments, dataset):
     arguments.update(dataset=dataset, pw_code=None, check=False)
     builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)

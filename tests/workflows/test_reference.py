@@ -140,6 +140,17 @@ def test_everything_wrong_is_said_at_once(brucite):
     assert 'no pseudopotential for Ca; it has H, Li, Mg, O' in message
 
 
+def test_an_odd_number_of_electrons(brucite):
+    pw_mocks.family()
+    del brucite[[each.symbol for each in brucite].index('H')]
+    crystal = orm.StructureData(ase=brucite)
+    given = {'structure': crystal, 'overrides': FAMILY}
+    with pytest.raises(ValueError, match='its 29 electrons are an odd number'):
+        ReferenceWorkChain.get_builder_from_protocol(pw_mocks.code(), **given)
+    given['overrides'] = {**FAMILY, 'parameters_pw': {'SYSTEM': {'nspin': 2}}}
+    assert ReferenceWorkChain.get_builder_from_protocol(pw_mocks.code(), **given).base
+
+
 @pytest.mark.parametrize(
     ('code', 'overrides', 'protocol', 'words'),
     [

@@ -178,8 +178,9 @@ def _columns(
     if not columns:
         count = len(line.split(COMMENT)[0].strip().split(delimiter))
         raise ValueError(
-            f'{name}: nothing says what the {count} column{"s" * (count != 1)} are; declare '
-            f'`columns`, each one of {", ".join(COLUMNS)}'
+            f'{name}: nothing says what the {count} column{"s" * (count != 1)} are; begin '
+            'the file with a line such as `# energy_per_cm,intensity`, or declare `columns`, each '
+            f'one of {", ".join(COLUMNS)}, in `aiida-mlip-ins import-spectrum`, and use its node'
         )
     found = []
     if columns.count('energy') != 1:
