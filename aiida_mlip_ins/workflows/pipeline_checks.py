@@ -51,7 +51,7 @@ def node_problems(inputs: Any) -> list[str]:
             f'dataset: no frame has {", ".join(missing)}, which the structure has; it has '
             f'{", ".join(dataset.elements)}'
         )
-    training = ((inputs.get('train') or {}).get('train') or {}).get('parameters')
+    training = (inputs.get('train') or {}).get('parameters')
     if dataset is not None and training is not None and 'model' not in inputs:
         found += split_problems(dataset.splits, training.get_dict(), 'dataset')
     simulation = ((inputs.get('ins') or {}).get('ins') or {}).get('parameters')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
@@ -42,7 +43,14 @@ def arguments(brucite_structure, engine_code, pw_code, pseudo_family):
 def dataset(brucite):
     brucite.info.update(REF_energy=-100.0, REF_stress=[0.0] * 6, source='rattle')
     brucite.arrays['REF_forces'] = brucite.positions * 0
-    return DatasetData.from_frames([brucite], 'pw.x test')
+    return split([brucite.copy() for _ in range(9)], 'pw.x test')
+
+
+def split(frames, method):
+    """Return a dataset of frames, one of them held out."""
+    for number, frame in enumerate(frames):
+        frame.info['split'] = 'train' if number else 'valid'
+    return DatasetData.from_frames(frames, method)
 
 
 @pytest.mark.parametrize('protocol', PROTOCOLS)
@@ -216,8 +224,8 @@ def under_pressure(crystal, pressure, bulk_modulus=0.3):
 
 @pytest.mark.parametrize(('check', 'outputs'), [(True, ['dataset_checks']), (False, [])])
 def test_a_sound_dataset_is_trained_on_and_an_unchecked_one_too(arguments, brucite, check, outputs):
-    frames = [under_pressure(brucite, pressure) for pressure in (-1.0, 0.0, 1.0, 2.0, 3.0)]
-    arguments.update(dataset=DatasetData.from_frames(frames, 'PBE, D3'), pw_code=None, check=False)
+    frames = [under_pressure(brucite, pressure) for pressure in np.linspace(-1.0, 3.0, 9)]
+    arguments.update(dataset=split(frames, 'PBE, D3'), pw_code=None, check=False)
     arguments['overrides'] = {'check_dataset': check}
     builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
     process = instantiate_process(get_manager().get_runner(), builder)
