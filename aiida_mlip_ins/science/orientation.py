@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import spglib
 from ase import Atoms
@@ -34,12 +36,14 @@ def description(atoms: Atoms) -> list[str]:
 
 
 def operations_seen(atoms: Atoms) -> tuple[int, int]:
-    """Return how many rotations of the point group pw.x sees, and how many there are.
+    """Return how many rotations of the point group pw.x sees, and how many spglib finds.
 
     pw.x looks for those of a cube along the Cartesian axes and of a hexagon about z only (Quantum
     ESPRESSO, ``PW/src/symm_base.f90``), so a crystal that is turned has fewer for it.
     """
     found = spglib.get_symmetry(_cell(atoms), symprec=SYMPREC)
+    if found is None:
+        return 0, 0
     lattice = atoms.cell.array.T
     turns = [
         lattice @ turn @ np.linalg.inv(lattice) for turn in np.unique(found['rotations'], axis=0)
@@ -56,5 +60,6 @@ def _is_seen(turn: np.ndarray) -> bool:
     return bool(abs(sizes[2, 2] - 1) < 1e-3 and abs(sixths - round(sixths)) < 1e-2)
 
 
-def _cell(atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _cell(atoms: Atoms) -> Any:
+    """Return a crystal as spglib takes it."""
     return atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
