@@ -74,17 +74,19 @@ class Reference:
         """Return the last node that is this."""
         return next(reversed(self.every(what)), None)
 
-    def keep(self, what: str, node: orm.Data) -> None:
-        """Mark a node, and write it to the archive with all others of the study."""
+    def keep(self, what: str, node: orm.Data) -> orm.Data:
+        """Mark a node, write it to the archive with all others of the study, and return it."""
         node.base.extras.set(KEY, {'study': self.study, 'what': what})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         create_archive(
             self.every(), self.path, overwrite=True, create_backward=False, return_backward=False
         )
+        return node
 
     def labelled(self, frames: FramesData) -> DatasetData | None:
         """Return the first frames that there are labels of, up to one without."""
         known = {f'labels_{i:04d}': node for i, node in enumerate(self.every('labels'))}
-        if not known or not labels_of(frames.get_frames(), joined(known).get_frames()):
+        first = frames.get_frames()[:1]
+        if not known or not labels_of(first, joined(known).get_frames()):
             return None
         return with_labels(frames, **known)

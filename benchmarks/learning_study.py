@@ -98,25 +98,28 @@ class Study:
         pressures = self.settings['pressures']
         keys = [pressure_key(index) for index in range(len(pressures))]
         names = [f'cell at {pressure:g} GPa' for pressure in pressures]
-        if any(self.kept.find(name) is None for name in names):
+        cells = [self.kept.find(name) for name in names]
+        if None in cells:
             scan = PwQuadraticScanWorkChain.get_builder_from_protocol(
                 pw, self.crystal, pressures, protocol, {'reference': self.reference}
             )
             found = ended(scan, 'relaxation with DFT').outputs.structures
-            for name, key in zip(names, keys, strict=True):
-                self.kept.keep(name, found[key])
-        self.cells = {k: self.kept.find(name) for k, name in zip(keys, names, strict=True)}
+            cells = [
+                self.kept.keep(name, found[key]) for name, key in zip(names, keys, strict=True)
+            ]
+        self.cells = dict(zip(keys, cells, strict=True))
         self.constants = {}
         for name, (key, cell) in zip(names, self.cells.items(), strict=True):
-            name = f'force constants of the {name}'
-            if self.kept.find(name) is None:
+            what = f'force constants of the {name}'
+            constants = self.kept.find(what)
+            if constants is None:
                 builder = PwPhononsWorkChain.get_builder_from_protocol(
                     pw, cell, protocol, {'reference': self.reference}
                 )
                 builder.supercell_matrix = orm.List(self.settings['supercell'])
                 node = ended(builder, f'phonons with DFT, {key}')
-                self.kept.keep(name, node.outputs.force_constants)
-            self.constants[key] = self.kept.find(name)
+                constants = self.kept.keep(what, node.outputs.force_constants)
+            self.constants[key] = constants
 
     def dataset(self, kind: str, size: int) -> DatasetData:
         """Label what is new of the first frames of a set and return all of them."""
@@ -145,8 +148,7 @@ class Study:
                 structure=self.crystal,
             )
             node = ended(builder, f'{kind}, frames {begin} to {size}')
-            done[f'from_{begin:04d}'] = node.outputs.dataset
-            self.kept.keep('labels', node.outputs.dataset)
+            done[f'from_{begin:04d}'] = self.kept.keep('labels', node.outputs.dataset)
         return join_datasets(**done)
 
     def chosen(self, size: int) -> DatasetData:

@@ -13,7 +13,6 @@ from aiida.engine import ProcessBuilder
 from aiida_mlip_ins.cli.inputs import Inputs
 from aiida_mlip_ins.cli.nodes import Refusal
 from aiida_mlip_ins.data.structure import to_atoms
-from aiida_mlip_ins.science.orientation import description
 
 
 def carry_out(
@@ -38,8 +37,11 @@ def carry_out(
     if check:
         click.echo(f'The inputs of {name} are valid; nothing was stored.')
         structure = builder._inputs(prune=True).get('structure')
-        for line in [] if structure is None else description(to_atoms(structure)):
-            click.echo(f'  {line}')
+        if structure is not None:
+            from aiida_mlip_ins.science.orientation import description
+
+            for line in description(to_atoms(structure)):
+                click.echo(f'  {line}')
         return
     inputs.import_files(builder)
     if daemon:

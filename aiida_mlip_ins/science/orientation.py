@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import spglib
 from ase import Atoms
 
-from aiida_mlip_ins.science.structure import spacegroup
+from aiida_mlip_ins.science.sampling.moves import space_group
+from aiida_mlip_ins.science.structure import spacegroup, spglib_cell
 
 SYMPREC = 0.01
 """angstrom; places in published structures have three or four digits."""
@@ -23,7 +22,7 @@ def description(atoms: Atoms) -> list[str]:
         f'{atoms.get_chemical_formula()}: {len(atoms)} atoms, {atoms.get_volume():.1f} '
         f'angstrom^3, {spacegroup(atoms, SYMPREC)}'
     ]
-    primitive = spglib.find_primitive(_cell(atoms), symprec=SYMPREC)
+    primitive = spglib.find_primitive(spglib_cell(atoms), symprec=SYMPREC)
     if primitive is not None and len(primitive[2]) < len(atoms):
         lines.append(f'its primitive cell has {len(primitive[2])} atoms and would do')
     seen, every = operations_seen(atoms)
@@ -40,14 +39,12 @@ def operations_seen(atoms: Atoms) -> tuple[int, int]:
 
     pw.x looks for those of a cube along the Cartesian axes and of a hexagon about z only (Quantum
     ESPRESSO, ``PW/src/symm_base.f90``), so a crystal that is turned has fewer for it.
+
+    :raises ValueError: if spglib finds no space group.
     """
-    found = spglib.get_symmetry(_cell(atoms), symprec=SYMPREC)
-    if found is None:
-        return 0, 0
+    rotations, _ = space_group(atoms, SYMPREC)
     lattice = atoms.cell.array.T
-    turns = [
-        lattice @ turn @ np.linalg.inv(lattice) for turn in np.unique(found['rotations'], axis=0)
-    ]
+    turns = [lattice @ turn @ np.linalg.inv(lattice) for turn in np.unique(rotations, axis=0)]
     return sum(map(_is_seen, turns)), len(turns)
 
 
@@ -58,8 +55,3 @@ def _is_seen(turn: np.ndarray) -> bool:
         return True
     sixths = np.degrees(np.arctan2(turn[1, 0], turn[0, 0])) / 60
     return bool(abs(sizes[2, 2] - 1) < 1e-3 and abs(sixths - round(sixths)) < 1e-2)
-
-
-def _cell(atoms: Atoms) -> Any:
-    """Return a crystal as spglib takes it."""
-    return atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers

@@ -10,6 +10,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from aiida_mlip_ins.science.sampling import folded_mesh
+from aiida_mlip_ins.science.structure import spglib_cell
 
 SAME_CELL = 0.1
 """Reciprocal lengths within this fraction: the same cell, strained."""
@@ -62,8 +63,7 @@ def relative_cost(atoms: Atoms, mesh: Sequence[int]) -> float:
     Irreducible k-points times (number of atoms)^2: at fixed cutoff the FFTs of N bands over a
     volume that grows with N dominate small cells.
     """
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    mapping, _ = spglib.get_ir_reciprocal_mesh(list(mesh), cell, symprec=1e-5)
+    mapping, _ = spglib.get_ir_reciprocal_mesh(list(mesh), spglib_cell(atoms), symprec=1e-5)
     return float(len(set(mapping.tolist())) * len(atoms) ** 2)
 
 

@@ -216,8 +216,12 @@ def relaxed_cell(
 
 def spacegroup(atoms: Atoms, symprec: float) -> str:
     """Return symbol and number, such as ``P-3m1 (164)``; ``symprec`` in angstrom."""
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    return str(spglib.get_spacegroup(cell, symprec=symprec))
+    return str(spglib.get_spacegroup(spglib_cell(atoms), symprec=symprec))
+
+
+def spglib_cell(atoms: Atoms) -> Any:
+    """Return a crystal as spglib takes it: vectors, places in them, atomic numbers."""
+    return atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
 
 
 def _partial(sites: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from aiida import orm
 from ase import Atoms
 
+from aiida_mlip_ins.calculations.mace_train import validate_training
 from aiida_mlip_ins.data.model import model_problems
 from aiida_mlip_ins.data.structure import structure_problems, to_atoms
 from aiida_mlip_ins.science.sampling import (
@@ -20,7 +21,6 @@ from aiida_mlip_ins.science.sampling import (
 )
 from aiida_mlip_ins.science.scheduling import kpoint_meshes
 from aiida_mlip_ins.science.structure import pressure_problems
-from aiida_mlip_ins.science.training import split_problems
 from aiida_mlip_ins.workflows.cure_inputs import validate as validate_cure
 from aiida_mlip_ins.workflows.measured_inputs import measured_problems
 from aiida_mlip_ins.workflows.phonon_inputs import isotope_problems
@@ -51,9 +51,9 @@ def node_problems(inputs: Any) -> list[str]:
             f'dataset: no frame has {", ".join(missing)}, which the structure has; it has '
             f'{", ".join(dataset.elements)}'
         )
-    training = (inputs.get('train') or {}).get('parameters')
-    if dataset is not None and training is not None and 'model' not in inputs:
-        found += split_problems(dataset.splits, training.get_dict(), 'dataset')
+    if dataset is not None and 'train' in inputs:
+        given = {**inputs['train'], 'dataset': dataset}
+        found += (validate_training(given, None) or '').splitlines()
     simulation = ((inputs.get('ins') or {}).get('ins') or {}).get('parameters')
     if simulation is not None and not structure_problems(inputs['structure']):
         where = 'ins.ins.parameters.isotopes'

@@ -17,6 +17,8 @@ from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 from scipy.linalg import expm, logm
 
+from aiida_mlip_ins.science.structure import spglib_cell
+
 FloatArray = NDArray[np.float64]
 
 
@@ -174,8 +176,7 @@ def bond_rattled(
 
 def space_group(atoms: Atoms, symprec: float = 1e-3) -> tuple[FloatArray, FloatArray]:
     """Return the rotations (n, 3, 3) and translations (n, 3) in fractional coordinates."""
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    found = spglib.get_symmetry(cell, symprec=symprec)
+    found = spglib.get_symmetry(spglib_cell(atoms), symprec=symprec)
     if found is None:
         raise ValueError(f'spglib finds no space group for {atoms.symbols} at symprec={symprec}')
     return found['rotations'], found['translations']
