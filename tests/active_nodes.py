@@ -13,6 +13,8 @@ from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.workflows.active_learning import ActiveLearningWorkChain
 
 FAMILY = 'fake/NiAl'
+METAL = {'SYSTEM': {'occupations': 'smearing'}}
+"""NiAl has 41 electrons."""
 SETTINGS = {'frames_per_round': 3, 'max_frames': 27, 'max_rounds': 5, 'splits': {'valid': 0.15}}
 SAMPLING = {
     'path': {'pressures': [8.0]},
@@ -29,7 +31,7 @@ def overrides(**changes: Any) -> dict[str, Any]:
         'settings': SETTINGS,
         'sampling': SAMPLING,
         'first': {'bulk_modulus': 100.0},
-        'reference': {'pseudo_family': FAMILY},
+        'reference': {'pseudo_family': FAMILY, 'parameters_pw': METAL},
         'committee': {'size': 2, 'train': {'parameters': TRAINING}},
         'mace_phonons': {'mace': {'supercell_min_length': 3.0}, 'q_spacing': 2.0},
         **changes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from active_nodes import FAMILY, SETTINGS, builder, frames_of_method, method, overrides
+from active_nodes import FAMILY, METAL, SETTINGS, builder, frames_of_method, method, overrides
 from aiida import orm
 from aiida.engine import ProcessSpec, WorkChain, calcfunction, run_get_node
 from ase.calculators.emt import EMT
@@ -72,7 +72,12 @@ def do_round(
 @pytest.mark.parametrize('given', [True, False])
 def test_every_protocol_is_accepted(protocol: str, given: bool) -> None:
     # Of larger stringency the family recommends cutoffs, and the labels another method.
-    changes = {'pseudo_family': FAMILY, 'cutoffs': {'ecutwfc': 90.0}, 'kpoints_distance': 0.9}
+    changes = {
+        'pseudo_family': FAMILY,
+        'cutoffs': {'ecutwfc': 90.0},
+        'kpoints_distance': 0.9,
+        'parameters_pw': METAL,
+    }
     made = builder(
         (0.0, 8.0), given, protocol=protocol, overrides=overrides(reference=changes),
     )  # fmt: skip
