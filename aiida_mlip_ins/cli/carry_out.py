@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import click
 from aiida import orm
@@ -36,18 +37,24 @@ def carry_out(
     name = builder.process_class.__name__
     if check:
         click.echo(f'The inputs of {name} are valid; nothing was stored.')
-        structure = builder._inputs(prune=True).get('structure')
-        if structure is not None:
-            from aiida_mlip_ins.science.orientation import description
-
-            for line in description(to_atoms(structure)):
-                click.echo(f'  {line}')
+        for line in _remarks(builder._inputs(prune=True)):
+            click.echo(f'  {line}')
         return
     inputs.import_files(builder)
     if daemon:
         _submit(builder, name)
     else:
         _run(builder, name, show)
+
+
+def _remarks(given: Mapping[str, Any]) -> list[str]:
+    """Return what inputs that are valid were read as, and what may not be meant."""
+    from aiida_mlip_ins.science.orientation import description
+    from aiida_mlip_ins.workflows.pw_inputs import low_cutoffs
+
+    structure = given.get('structure')
+    about = [] if structure is None else description(to_atoms(structure))
+    return about + low_cutoffs(given)
 
 
 def _submit(builder: ProcessBuilder, name: str) -> None:

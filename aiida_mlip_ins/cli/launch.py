@@ -15,7 +15,8 @@ STRUCTURE = click.argument('structure', metavar='STRUCTURE')
 MODEL = click.option('--model', metavar='NODE', help=f'Potential ({options.NODE}).')
 DATASET = click.option(
     '--dataset', metavar='DATASET',
-    help='Labelled frames to start from (a node or an extended XYZ file).',
+    help='Labelled frames to start from: a node, or an extended XYZ file with REF_energy (eV), '
+    'REF_forces, REF_stress (eV/angstrom^3) and split (train, valid, test) of each frame.',
 )  # fmt: skip
 DFT = (options.PW_CODE, options.PSEUDO_FAMILY)
 

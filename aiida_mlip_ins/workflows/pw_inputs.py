@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiida import orm
@@ -206,6 +207,44 @@ def chosen_cutoffs(
         recommended = (wfc, 0.0)
     wfc = wfc or recommended[0]
     return float(wfc), float(rho or max(recommended[1], cutoffs['dual'] * wfc))
+
+
+def low_cutoffs(inputs: Mapping[str, Any]) -> list[str]:
+    """Return a line on each cutoff of pw.x below what its pseudopotentials' family recommends.
+
+    It may be meant, as for a trial, so it is no error; but stresses suffer first, and silently.
+
+    :param inputs: of any process, pw.x's at any depth.
+    """
+    found: list[str] = []
+    for value in inputs.values():
+        if not isinstance(value, Mapping):
+            continue
+        if not {'pseudos', 'parameters'} <= set(value):
+            found += low_cutoffs(value)
+            continue
+        given = value['parameters'].get_dict().get('SYSTEM', {}).get('ecutwfc')
+        for label, wfc in _recommended(value['pseudos']).items():
+            if given is not None and given < wfc:
+                found.append(
+                    f"pw.x's cutoff of {given:g} Ry is below the {wfc:g} Ry that '{label}' "
+                    'recommends: pressures and volumes may be off'
+                )
+    return list(dict.fromkeys(found))
+
+
+def _recommended(pseudos: Mapping[str, orm.Data]) -> dict[str, float]:
+    """Return the cutoffs (Ry) for wavefunctions that families recommend for pseudopotentials."""
+    found = {}
+    for family in orm.QueryBuilder().append(GroupFactory('pseudo.family')).all(flat=True):
+        own = {node.uuid for node in family.nodes}
+        if own >= {node.uuid for node in pseudos.values()}:
+            with suppress(AttributeError, ValueError):
+                elements = tuple(node.element for node in pseudos.values())
+                found[family.label] = family.get_recommended_cutoffs(elements=elements, unit='Ry')[
+                    0
+                ]
+    return found
 
 
 def _known_codes() -> str:

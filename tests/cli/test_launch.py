@@ -235,6 +235,20 @@ def test_valid_inputs_are_only_checked(cif, pw_code, pseudo_family):
     assert orm.QueryBuilder().append(orm.Node).count() == before
 
 
+@pytest.mark.parametrize(('cutoff', 'remarks'), [(60, 1), (90, 0)])
+def test_a_cutoff_below_the_recommended_one_is_remarked_on(
+    cif, tmp_path, pw_code, pseudo_family, cutoff, remarks
+):
+    """It may be meant, as for a trial, so it is no problem."""
+    numbers = tmp_path / 'numbers.yaml'
+    numbers.write_text(f'cutoffs: {{ecutwfc: {cutoff}}}')
+    words = ['launch', 'pw-pressure-scan', cif, '--pressures', '0,1.5', '--check']
+    words += ['--pseudo-family', pseudo_family.label, '--overrides', str(numbers)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert result.output.count(f'{cutoff} Ry is below the 80 Ry that ') == remarks
+
+
 @pytest.fixture
 def measured(tmp_path):
     path = tmp_path / 'measured.dat'

@@ -129,6 +129,8 @@ def test_thermal_widths_are_those_of_an_oscillator(
     count = 1 if matrix else images
     assert len(frames) == 400
     assert {len(frame) for frame in frames} == {2 * count}
+    # Without it, pw.x would label them at other k-points than those of the crystal.
+    assert {frame.info['matrix'] for frame in frames} == {f'{count} 0 0 0 1 0 0 0 1'}
     apart = [
         frame.positions[count:] - frame.positions[:count] - [1.6, 0.0, 0.0] for frame in frames
     ]

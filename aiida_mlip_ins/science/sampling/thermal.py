@@ -17,6 +17,7 @@ from ase import Atoms
 
 from aiida_mlip_ins.science.phonons import Phonon
 from aiida_mlip_ins.science.sampling.moves import bare_copy
+from aiida_mlip_ins.science.sampling.supercells import matrix_text
 from aiida_mlip_ins.science.settings import setting
 from aiida_mlip_ins.science.units import PER_CM_PER_THZ
 
@@ -53,6 +54,7 @@ def thermal_rattles(phonon: Phonon, settings: ThermalSettings, seed: int) -> lis
     (2023)). Frame i depends on the seed and on i alone, so more frames keep those there were.
 
     :param phonon: with force constants; see ``science.phonons.make_phonopy``.
+    :return: frames with ``info['matrix']``, to be labelled at the k-points of the crystal.
     :raises ValueError: if ``supercell`` is not three times three integers.
     """
     statistics: Literal['classical', 'quantum'] = 'classical' if settings.classical else 'quantum'
@@ -69,9 +71,13 @@ def thermal_rattles(phonon: Phonon, settings: ThermalSettings, seed: int) -> lis
     phonon.random_displacements.run(settings.temperature, settings.count, random_seed=seed)
     cell = phonon.supercell
     rest = Atoms(cell.symbols, positions=cell.positions, cell=cell.cell, pbc=True)
+    about = {
+        'temperature': float(settings.temperature),
+        'matrix': matrix_text(phonon.supercell_matrix.T),
+    }
     frames = []
     for moves in phonon.random_displacements.u:
-        frame = bare_copy(rest, 'thermal', temperature=float(settings.temperature))
+        frame = bare_copy(rest, 'thermal', **about)
         frame.positions += moves
         frames.append(frame)
     return frames
