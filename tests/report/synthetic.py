@@ -53,11 +53,14 @@ SETTINGS = {
 }
 
 
-def build_run(cached: bool = False, until: str = 'compare') -> orm.WorkChainNode:
+def build_run(
+    cached: bool = False, until: str = 'compare', well: bool = False
+) -> orm.WorkChainNode:
     """Store a run of the whole chain and return its node.
 
     :param cached: mark every job as taken from the cache.
     :param until: last link that ended well: ``reference``, ``training`` or ``compare``.
+    :param well: whether that was all that the run was to do.
     """
     recorder = Recorder()
     brucite = ase.spacegroup.crystal(
@@ -76,7 +79,7 @@ def build_run(cached: bool = False, until: str = 'compare') -> orm.WorkChainNode
     statuses = {'reference': 403, 'training': 404, 'compare': 0}
     run = recorder.process(
         orm.WorkChainNode, 'mlip_ins.high_pressure_ins', 'HighPressureInsWorkChain', inputs,
-        (0.0, 1000.0), exit_status=statuses[until],
+        (0.0, 1000.0), exit_status=0 if well else statuses[until],
     )  # fmt: skip
     cells = [scaled_cell(brucite, 1.0 - 0.025 * p / 1.5) for p in PRESSURES]
     upfs = {element: upf_of(element) for element in ('H', 'Mg', 'O')}

@@ -132,6 +132,14 @@ def test_a_failed_run_says_what_is_missing(aiida_profile, until, tmp_path):
     assert 'no number' in text
 
 
+def test_what_was_not_asked_for_is_no_warning(aiida_profile, tmp_path):
+    """As with --no-dft-check: a run that ended well has all that it was to make."""
+    text = write_report(build_run(until='training', well=True), tmp_path).read_text()
+    assert Page(text).open == []
+    assert 'What is missing' not in text
+    assert 'comparison with DFT' in text.split('Not part of this run: ')[1].split('</p>')[0]
+
+
 @pytest.mark.parametrize(
     'label', ['ReferenceWorkChain', 'MaceTrainCalculation', 'InsWorkChain', 'CompareWorkChain']
 )
