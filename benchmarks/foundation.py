@@ -7,7 +7,8 @@ randomly strained cells are labelled with a lower cutoff, fewer k-points and no 
 is fine-tuned on, and a potential is trained on them. Its PK is for ``--foundation`` of
 ``benchmarks/learning_curve.py``. Labels and training come from the cache of the profile.
 
-Cost on one core, of brucite: 14 s a frame and 5 s of AiiDA, so 80 frames 25 min; training 7 min.
+Cost on one core, of brucite: 14 to 19 s a frame and 5 s of AiiDA, so 80 frames half an hour;
+training 13 min.
 """
 
 from __future__ import annotations
