@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -235,15 +236,18 @@ def low_cutoffs(inputs: Mapping[str, Any]) -> list[str]:
 
 def _recommended(pseudos: Mapping[str, orm.Data]) -> dict[str, float]:
     """Return the cutoffs (Ry) for wavefunctions that families recommend for pseudopotentials."""
+    elements = tuple(node.element for node in pseudos.values())
+    uuids = {node.uuid for node in pseudos.values()}
+    query = orm.QueryBuilder().append(orm.Data, filters={'uuid': {'in': uuids}}, tag='pseudo')
+    query.append(GroupFactory('pseudo.family'), with_node='pseudo', project='id')
     found = {}
-    for family in orm.QueryBuilder().append(GroupFactory('pseudo.family')).all(flat=True):
-        own = {node.uuid for node in family.nodes}
-        if own >= {node.uuid for node in pseudos.values()}:
-            with suppress(AttributeError, ValueError):
-                elements = tuple(node.element for node in pseudos.values())
-                found[family.label] = family.get_recommended_cutoffs(elements=elements, unit='Ry')[
-                    0
-                ]
+    for pk, shared in Counter(query.all(flat=True)).items():
+        if shared < len(uuids):
+            continue
+        family = orm.load_group(pk)
+        with suppress(AttributeError, ValueError):
+            cutoffs = family.get_recommended_cutoffs(elements=elements, unit='Ry')
+            found[family.label] = cutoffs[0]
     return found
 
 
