@@ -25,7 +25,8 @@ fine-tuned: the targeted frames, in a training that starts from a model of other
 (``benchmarks/foundation.py`` makes one). active: the fewest targeted frames, then those that a
 committee of potentials chooses in rounds, from its molecular dynamics too with ``--motion``. Every
 training has the same number of steps, whatever its frames, and one seed: differences of some 1/cm
-between two points are luck.
+between two points are luck. With ``--polish`` each training also goes on with so many epochs of
+L-BFGS, and its potential has a point of its own.
 
 Cost on one core, from the numbers of the how-to and of ``science.sampling.targeted``: of brucite a
 targeted frame takes 20-30 s and a random one, whose cell is sheared, 65 s, so 60 of each an hour
@@ -63,10 +64,10 @@ from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 # `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
 sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
-from learning_frames import ACTIVE, FINE_TUNED, FOLDED, OF_FRAMES, SETS, WARM
+from learning_frames import ACTIVE, FINE_TUNED, FOLDED, OF_FRAMES, POLISHED, SETS, WARM
 from learning_study import COLUMNS, ERRORS, Study
 
-OF_THE_STUDY = ('protocol', 'method', 'pressures', 'steps', *OF_FRAMES)
+OF_THE_STUDY = ('protocol', 'method', 'pressures', 'steps', 'polish', *OF_FRAMES)
 """Settings in which points of one table do not differ."""
 GOAL = 3.0
 """1/cm, mean error at every pressure."""
@@ -115,7 +116,11 @@ def points_there(
     other = [name for name in OF_THE_STUDY if theirs[name] != settings[name]]
     if other:
         raise ValueError(f'{path} has other {", ".join(other)}; take another folder')
-    return [r for r in content['rows'] if r['set'] not in kinds or r['n_frames'] not in sizes]
+    return [
+        row
+        for row in content['rows']
+        if row['set'].removesuffix(POLISHED) not in kinds or row['n_frames'] not in sizes
+    ]
 
 
 def supercell_problem(crystal: Atoms, supercell: Sequence[int], distance: float) -> str | None:
@@ -148,6 +153,7 @@ def numbers_of(text: str) -> list[float]:
 @click.option('--sigma', default=0.03, show_default=True, help='Random rattles, angstrom.')
 @click.option('--strain', default=0.01, show_default=True, help='Random strains, width.')
 @click.option('--steps', default=5000, show_default=True, help='Of each training.')
+@click.option('--polish', default=0, show_default=True, help='Epochs of L-BFGS after it.')
 @click.option('--foundation', type=int, metavar='PK', help='What `fine-tuned` starts from.')
 @click.option('--fine-rate', default=0.003, show_default=True, help='Learning rate from there.')
 @click.option('--round', default=10, show_default=True, help='`active`: frames of a round.')
@@ -206,9 +212,10 @@ def main(
     study.prepare()
     for size in settings['sizes']:
         for kind in kinds:
-            rows += study.point(kind, size)
-            write(folder, rows, settings)
-            click.echo(format_table(rows, COLUMNS))
+            for found in study.points(kind, size):
+                rows += found
+                write(folder, rows, settings)
+                click.echo(format_table(rows, COLUMNS))
     for key in ERRORS:
         click.echo(f'frames to {GOAL:g} 1/cm at all pressures, {key}: {reached(rows, key)}')
 

@@ -22,6 +22,8 @@ WARM = 'warm'
 """As folded, a quarter of the frames as wide as heat moves atoms, and expanded cells."""
 ACTIVE = 'active'
 """The first targeted frames, and those that a committee then chooses."""
+POLISHED = ', polished'
+"""Of the name of a set whose trainings went on with L-BFGS."""
 OF_FRAMES = ('sections', WARM, 'lowest', 'seed', 'sigma', 'strain', 'supercell')
 """Settings that frames follow from."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from aiida import orm
 from aiida.engine import ProcessBuilder, run_get_node
-from learning_frames import ACTIVE, FINE_TUNED, OF_FRAMES, frames_of_set, part
+from learning_frames import ACTIVE, FINE_TUNED, OF_FRAMES, POLISHED, frames_of_set, part
 from learning_reference import Reference
 
 from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
@@ -52,6 +52,15 @@ def of_steps(parameters: Mapping[str, Any], n_train: int, steps: int) -> dict[st
         'learning_rate_decay': parameters['learning_rate_decay'] ** (1 / longer),
         'eval_interval': max(1, round(parameters['eval_interval'] * longer)),
     }
+
+
+def polishing(epochs: int) -> dict[str, Any]:
+    """Return the parameters of a training that goes on with so many epochs of L-BFGS.
+
+    Before them two epochs of steps that move nothing: they tell L-BFGS the scale of each weight.
+    """
+    steps = {'stage_two_start': 1, 'learning_rate': 1e-5, 'learning_rate_decay': 0.02 ** (1 / 20)}
+    return {**steps, 'lbfgs_start': 2, 'max_epochs': 2 + epochs}
 
 
 def errors_of(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,19 +214,23 @@ class Study:
         numbers = load_protocol('train', self.settings['protocol'])['parameters']
         return of_steps(numbers, dataset.splits['train'], self.settings['steps'])
 
-    def potential(self, kind: str, size: int, dataset: DatasetData) -> MaceModelData:
-        """Train on the first frames of a set."""
-        course = self.course(dataset)
-        if kind == FINE_TUNED:
-            course['learning_rate'] = self.settings['fine_rate']
+    def potential(
+        self, name: str, dataset: DatasetData, before: MaceModelData | None
+    ) -> MaceModelData:
+        """Train on a dataset, or go on with L-BFGS from the potential before."""
+        course, start = self.course(dataset), before
+        if before is not None:
+            course = polishing(self.settings['polish'])
+        elif name == FINE_TUNED:
+            course['learning_rate'], start = self.settings['fine_rate'], self.foundation
         builder = MaceTrainWorkChain.get_builder_from_protocol(
             self.settings['engines'],
             dataset,
             protocol=self.settings['protocol'],
             overrides={'parameters': course},
-            foundation=self.foundation if kind == FINE_TUNED else None,
+            foundation=start,
         )
-        return ended(builder, f'{kind}, training on {size} frames').outputs.model
+        return ended(builder, f'{name}, training on {dataset.n_frames} frames').outputs.model
 
     def errors(self, key: str, model: MaceModelData) -> dict[str, Any]:
         """Compare a potential with DFT in the cell of DFT at one pressure."""
@@ -252,16 +265,19 @@ class Study:
             rows[key] = {'volume_error_percent': share, 'not_relaxed': '' if key in found else why}
         return rows
 
-    def point(self, kind: str, size: int) -> list[dict[str, Any]]:
-        """Return a row for each pressure; a potential that failed is a row that says so."""
-        dataset = self.dataset(kind, size)
-        row = {**dict.fromkeys(COLUMNS), 'set': kind, 'n_frames': size, 'model': None}
-        rows = [{**row, 'pressure_gpa': pressure} for pressure in self.settings['pressures']]
-        try:
-            model = self.potential(kind, size, dataset)
-            relaxed = self.relaxation(model)
-            for key, each in zip(self.cells, rows, strict=True):
-                each.update(self.errors(key, model), **relaxed[key], model=model.uuid)
-        except Failed as error:
-            rows = [{**each, 'failed': error.message} for each in rows]
-        return rows
+    def points(self, kind: str, size: int) -> Iterator[list[dict[str, Any]]]:
+        """Return a row for each pressure, of each potential; one that failed says so."""
+        dataset, model = self.dataset(kind, size), None
+        pressures = self.settings['pressures']
+        for name in [kind, kind + POLISHED] if self.settings['polish'] else [kind]:
+            row = {**dict.fromkeys(COLUMNS), 'set': name, 'n_frames': size, 'model': None}
+            rows = [{**row, 'pressure_gpa': pressure} for pressure in pressures]
+            try:
+                model = self.potential(name, dataset, model)
+                relaxed = self.relaxation(model)
+                for key, each in zip(self.cells, rows, strict=True):
+                    each.update(self.errors(key, model), **relaxed[key], model=model.uuid)
+            except Failed as error:
+                yield [{**each, 'failed': error.message} for each in rows]
+                return
+            yield rows

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -107,10 +108,44 @@ def test_points_of_earlier_runs_stay(benchmark, rows, tmp_path):
     settings = dict.fromkeys(benchmark.OF_THE_STUDY, 1)
     assert benchmark.points_there(tmp_path, settings, ['random'], [10]) == []
     benchmark.write(tmp_path, rows, {**settings, 'sets': ['targeted', 'random']})
+    polished = [{**each, 'set': f'{each["set"]}, polished'} for each in rows]
+    benchmark.write(tmp_path, [*rows, *polished], {**settings, 'sets': ['targeted', 'random']})
     kept = benchmark.points_there(tmp_path, settings, ['random'], [10, 20])
-    assert kept == [r for r in rows if r['set'] == 'targeted' or r['n_frames'] == 40]
+    assert kept == [r for r in [*rows, *polished] if 'targeted' in r['set'] or r['n_frames'] == 40]
     with pytest.raises(ValueError, match='other steps, seed; take another folder'):
         benchmark.points_there(tmp_path, {**settings, 'steps': 2, 'seed': 3}, ['random'], [10])
+
+
+def test_polishing_is_nearly_all_lbfgs(study):
+    settings = {**TRAIN, **study.polishing(30)}
+    assert not train_problems(settings, 'parameters')
+    assert settings['max_epochs'] - settings['lbfgs_start'] == 30
+    assert settings['lbfgs_start'] < 3
+
+
+def test_a_polished_potential_is_a_point_of_its_own(study, monkeypatch):
+    """What failed after the first potential does not take its point away."""
+    found = object.__new__(study.Study)
+    found.settings, found.cells = {'pressures': [0.0], 'polish': 30}, {'pressure_0': None}
+    model = SimpleNamespace(uuid='u')
+
+    def potential(name, dataset, before):
+        if name.endswith('polished'):
+            assert before is model
+            raise study.Failed('no memory')
+        return model
+
+    for name, made in {
+        'dataset': lambda kind, size: None,
+        'potential': potential,
+        'relaxation': lambda model: {'pressure_0': {'volume_error_percent': 0.1}},
+        'errors': lambda key, model: {'gamma_mae_per_cm': 2.0},
+    }.items():
+        monkeypatch.setattr(found, name, made)
+    (first,), (second,) = found.points('folded', 20)
+    assert (first['set'], first['model'], first['gamma_mae_per_cm']) == ('folded', 'u', 2.0)
+    assert first['failed'] is None
+    assert (second['set'], second['failed']) == ('folded, polished', 'no memory')
 
 
 def test_numbers_of_a_point(study, aiida_profile):

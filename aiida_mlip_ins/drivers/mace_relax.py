@@ -17,6 +17,7 @@ from ase.spacegroup.symmetrize import refine_symmetry
 from aiida_mlip_ins.drivers.common import DriverError, Job, main
 from aiida_mlip_ins.science import dataset
 from aiida_mlip_ins.science.settings import build
+from aiida_mlip_ins.science.structure import spglib_cell
 from aiida_mlip_ins.science.training import RelaxSettings
 
 STRUCTURES = 'relaxed.xyz'
@@ -180,8 +181,7 @@ def failure(
 
 def operations(atoms: Atoms, symprec: float) -> set[bytes]:
     """Return the rotations (in the axes of the cell) of the crystal's space group."""
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    found = spglib.get_symmetry(cell, symprec=symprec)
+    found = spglib.get_symmetry(spglib_cell(atoms), symprec=symprec)
     rotations = () if found is None else found['rotations']
     return {np.asarray(rotation, dtype=np.int8).tobytes() for rotation in rotations}
 
@@ -191,8 +191,7 @@ def spacegroup(atoms: Atoms, symprec: float) -> str:
 
     :raises DriverError: ``BAD_INPUT`` if spglib finds none.
     """
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    found = spglib.get_spacegroup(cell, symprec=symprec)
+    found = spglib.get_spacegroup(spglib_cell(atoms), symprec=symprec)
     if found is None:
         raise DriverError(
             'BAD_INPUT',
