@@ -19,7 +19,6 @@ from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChai
 from aiida_mlip_ins.workflows.measured_inputs import PORT
 from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
 from aiida_mlip_ins.workflows.pipeline_checks import SCANS, input_problems
-from aiida_mlip_ins.workflows.pw_quadratic_scan import PwQuadraticScanWorkChain
 from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
@@ -138,7 +137,8 @@ def define_outputs(spec: ProcessSpec) -> None:
     spec.output('model', valid_type=MaceModelData, help='The potential.')
     spec.expose_outputs(MaceTrainWorkChain, 'training', namespace_options={'required': False})
     spec.expose_outputs(MacePressureScanWorkChain, 'mace')
-    spec.expose_outputs(PwQuadraticScanWorkChain, 'pw', namespace_options={'required': False})
+    for _, scan in SCANS.values():
+        spec.expose_outputs(scan, 'pw', namespace_options={'required': False})
     per_pressure: list[tuple[str, type[orm.Data], str]] = [
         ('peaks', orm.List, 'Measured peaks (1/cm)'),
         ('intensities', InsSpectrumData, 'INS per atom, order, bank'),

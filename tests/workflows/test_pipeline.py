@@ -20,7 +20,7 @@ from aiida_mlip_ins.workflows.compare_inputs import inputs_of_chain
 from aiida_mlip_ins.workflows.compare_spectra import CompareSpectraWorkChain
 from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
-from aiida_mlip_ins.workflows.pipeline_checks import input_problems
+from aiida_mlip_ins.workflows.pipeline_checks import SCANS, input_problems
 from aiida_mlip_ins.workflows.protocols import PROTOCOLS
 from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 
@@ -272,6 +272,24 @@ def test_a_failed_pressure_is_named_at_the_end(arguments, dataset):
     assert code.status == HighPressureInsWorkChain.exit_codes.ERROR_SOME_PRESSURES_FAILED.status
     assert 'phonons of mace at 1.5 GPa' in code.message
     assert 'no luck' in code.message
+
+
+@pytest.mark.parametrize('way', SCANS)
+def test_cells_of_dft_are_taken_however_it_relaxed(arguments, brucite_structure, way):
+    """They are outputs of the chain, and what its comparison holds the potential against."""
+    family = arguments['overrides']['reference']
+    arguments['overrides'].update(dft_relaxation=way, pw_scan=family if way == 'vc-relax' else {})
+    builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    process = instantiate_process(get_manager().get_runner(), builder)
+    process.setup()
+    cells = {f'structures.pressure_{index}': brucite_structure for index in range(2)}
+    _, scan = SCANS[way]
+    process.ctx.pw_scan = finished(scan, {**cells, 'results': orm.Dict()})
+    assert process.inspect_pw_pressure_scan() is None
+    assert set(process.outputs['pw']) == {'structures', 'results'}
+    outputs = {**process.outputs, 'mace': {'structures': {}}}
+    compared = inputs_of_chain(process.inputs.pressures, outputs, None)
+    assert set(compared['pw']['structures']) == {'pressure_0', 'pressure_1'}
 
 
 def test_the_chain_goes_on_with_the_pressures_that_relaxed(arguments, dataset, brucite_structure):
