@@ -40,7 +40,8 @@ def find_node(identifier: str, kind: type[orm.Node] = orm.Node) -> orm.Node:
         return node
     if isinstance(node, orm.ProcessNode) and not issubclass(kind, orm.ProcessNode):
         made = node.base.links.get_outgoing(node_class=kind).all()
-        if len(made) == 1:
+        # A chain returns its potential under two names.
+        if len({link.node.pk for link in made}) == 1:
             return made[0].node
         if made:
             named = ', '.join(f'{link.link_label} <{link.node.pk}>' for link in made)

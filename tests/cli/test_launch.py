@@ -204,6 +204,8 @@ def test_a_process_stands_for_the_one_node_that_it_made(aiida_profile):
     outputs = {'model': model, 'results': numbers[0], 'history': numbers[1]}
     node = finished(MacePressureScanWorkChain, outputs)
     assert find_node(str(node.pk), MaceModelData).uuid == model.uuid
+    chain = finished(MacePressureScanWorkChain, {'model': model, 'training.model': model})
+    assert find_node(str(chain.pk), MaceModelData).uuid == model.uuid
     assert (
         find_node(str(node.pk)).uuid == find_node(str(node.pk), orm.ProcessNode).uuid == node.uuid
     )
