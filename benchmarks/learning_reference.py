@@ -8,7 +8,7 @@ soon as there is a new one; what the archive has is imported, found by its key, 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,17 @@ from aiida_mlip_ins.science.sampling.distances import SAME, separations
 
 KEY = 'learning_curve'
 """Extra of the nodes that are kept."""
+CELL = 'cell at {:g} GPa'
+CONSTANTS = 'force constants of the cell at {:g} GPa'
+
+
+def study_of(crystal: orm.StructureData, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides whether DFT made before serves a study.
+
+    :param settings: those of them that are not of DFT are not looked at.
+    """
+    made_of = {'crystal': crystal.store().base.caching.compute_hash()}
+    return made_of | {key: settings[key] for key in ('protocol', 'method', 'supercell')}
 
 
 def labels_of(frames: Sequence[Atoms], labelled: Sequence[Atoms]) -> list[Atoms]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from aiida import orm
 from aiida.engine import ProcessBuilder, run_get_node
+from aiida_phonopy.data import ForceConstantsData
 from learning_frames import ACTIVE, FINE_TUNED, OF_FRAMES, POLISHED, frames_of_set, part
-from learning_reference import Reference
+from learning_reference import CELL, CONSTANTS, Reference, study_of
 
 from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
@@ -73,6 +74,16 @@ def errors_of(found: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def errors_against(
+    dft: ForceConstantsData, phonons: ProcessBuilder, supercell: Sequence[int], what: str
+) -> dict[str, Any]:
+    """Compute phonons with a potential in a supercell of DFT and compare them with DFT's."""
+    phonons.supercell_matrix = orm.List([*supercell])
+    found = ended(phonons, f'phonons with the {what}').outputs.force_constants
+    numbers = orm.Dict(load_protocol('compare')['parameters'])
+    return errors_of(compare_on_supercell(numbers, found, dft).get_dict())
+
+
 class Failed(click.ClickException):
     """A process that did not end well."""
 
@@ -95,9 +106,7 @@ class Study:
         found = settings['foundation']
         self.foundation = None if found is None else orm.load_node(found)
         self.reference = {'max_concurrent': settings['lanes']}
-        made_with = {key: settings[key] for key in ('protocol', 'method', 'supercell')}
-        made_of = {'crystal': crystal.store().base.caching.compute_hash()}
-        self.kept = Reference(folder / 'reference.aiida', {**made_of, **made_with})
+        self.kept = Reference(folder / 'reference.aiida', study_of(crystal, settings))
         self.labelled: dict[str, dict[str, DatasetData]] = {}
         self.active: dict[str, Any] = {}
 
@@ -106,7 +115,7 @@ class Study:
         pw, protocol = self.settings['pw'], self.settings['protocol']
         pressures = self.settings['pressures']
         keys = [pressure_key(index) for index in range(len(pressures))]
-        names = [f'cell at {pressure:g} GPa' for pressure in pressures]
+        names = [CELL.format(pressure) for pressure in pressures]
         cells = [self.kept.find(name) for name in names]
         if None in cells:
             scan = PwQuadraticScanWorkChain.get_builder_from_protocol(
@@ -118,8 +127,8 @@ class Study:
             ]
         self.cells = dict(zip(keys, cells, strict=True))
         self.constants = {}
-        for name, (key, cell) in zip(names, self.cells.items(), strict=True):
-            what = f'force constants of the {name}'
+        for pressure, (key, cell) in zip(pressures, self.cells.items(), strict=True):
+            what = CONSTANTS.format(pressure)
             constants = self.kept.find(what)
             if constants is None:
                 builder = PwPhononsWorkChain.get_builder_from_protocol(
@@ -237,11 +246,9 @@ class Study:
         builder = MacePhononsWorkChain.get_builder_from_protocol(
             self.settings['engines'], self.cells[key], model, self.settings['protocol']
         )
-        builder.supercell_matrix = orm.List(self.settings['supercell'])
-        node = ended(builder, f'phonons with the potential, {key}')
-        numbers = orm.Dict(load_protocol('compare')['parameters'])
-        constants = (node.outputs.force_constants, self.constants[key])
-        return errors_of(compare_on_supercell(numbers, *constants).get_dict())
+        return errors_against(
+            self.constants[key], builder, self.settings['supercell'], f'potential, {key}'
+        )
 
     def relaxation(self, model: MaceModelData) -> dict[str, dict[str, Any]]:
         """Relax the crystal with a potential: how far the volume is from DFT's, or what happened.

@@ -30,7 +30,6 @@ from aiida import orm
 from aiida.engine import calcfunction, run_get_node
 
 from aiida_mlip_ins.calculations.functions.active import frames_of_motion
-from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
 from aiida_mlip_ins.calculations.functions.dataset import join_datasets
 from aiida_mlip_ins.calculations.functions.frames import targeted_configurations
 from aiida_mlip_ins.calculations.functions.sampling import thermal_frames
@@ -49,8 +48,8 @@ from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 # `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
 sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
-from learning_reference import Reference
-from learning_study import ended, errors_of
+from learning_reference import CELL, CONSTANTS, Reference, study_of
+from learning_study import ended, errors_against
 
 PROTOCOL = 'fast'
 OF_DFT = (1, 1, 2)
@@ -96,19 +95,13 @@ class Rounds:
         """
         self.model, self.settings = model, settings
         self.dataset: DatasetData = model.creator.inputs.dataset
-        crystal = demo.crystal_of(demo.read_settings()['crystal']).store()
-        self.kept = Reference(
-            folder / 'reference.aiida',
-            {
-                'crystal': crystal.base.caching.compute_hash(),
-                'protocol': PROTOCOL,
-                'method': self.dataset.method,
-                'supercell': list(OF_DFT),
-            },
-        )
-        names = [f'cell at {pressure:g} GPa' for pressure in PRESSURES]
-        self.cells = [self.kept.find(name) for name in names]
-        self.constants = [self.kept.find(f'force constants of the {name}') for name in names]
+        made_with = {
+            'protocol': PROTOCOL, 'method': self.dataset.method, 'supercell': list(OF_DFT),
+        }  # fmt: skip
+        crystal = demo.crystal_of(demo.read_settings()['crystal'])
+        self.kept = Reference(folder / 'reference.aiida', study_of(crystal, made_with))
+        self.cells = [self.kept.find(CELL.format(pressure)) for pressure in PRESSURES]
+        self.constants = [self.kept.find(CONSTANTS.format(pressure)) for pressure in PRESSURES]
         if None in (*self.cells, *self.constants):
             raise click.ClickException(
                 f'{folder} has no cells and force constants of {self.dataset.method}; '
@@ -206,11 +199,8 @@ class Rounds:
         builder = MacePhononsWorkChain.get_builder_from_protocol(
             self.settings['engines'], self.cells[place], self.model, PROTOCOL
         )
-        builder.supercell_matrix = orm.List([*OF_DFT])
-        node = ended(builder, f'phonons at {PRESSURES[place]:g} GPa')
-        numbers = orm.Dict(load_protocol('compare')['parameters'])
-        constants = (node.outputs.force_constants, self.constants[place])
-        return errors_of(compare_on_supercell(numbers, *constants).get_dict())
+        what = f'potential at {PRESSURES[place]:g} GPa'
+        return errors_against(self.constants[place], builder, OF_DFT, what)
 
     def _md(
         self, cells: list[orm.StructureData], multiples: Any, kelvin: list[float], numbers: Any

@@ -6,7 +6,6 @@ atoms): nothing here says anything about 2,5-diiodothiophene.
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ase.neighborlist import neighbor_list
 from click.testing import CliRunner
 from pw_mocks import finished
 from report.synthetic import build_run
+from script_modules import as_module
 
 from aiida_mlip_ins.workflows.md_stability import MdStabilityWorkChain
 
@@ -32,10 +32,7 @@ FAMILY = {'pseudo_family': 'tests/PseudoDojo/0.4/PBE/SR/standard/upf'}
 @pytest.fixture(scope='module')
 def example():
     """Return the script as a module."""
-    spec = importlib.util.spec_from_file_location('diiodothiophene', FOLDER / 'run.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return as_module('examples/diiodothiophene/run.py')
 
 
 @pytest.fixture

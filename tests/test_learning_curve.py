@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +13,7 @@ from aiida import orm
 from ase import Atoms
 from click.testing import CliRunner
 from phonon_nodes import spring_force_constants
+from script_modules import as_module
 from springs import brucite_cell, brucite_dft
 
 from aiida_mlip_ins.calculations.functions.compare import compare_on_supercell
@@ -23,17 +22,13 @@ from aiida_mlip_ins.science.dataset import labelled
 from aiida_mlip_ins.science.training import TrainSettings, passes_left, train_problems
 from aiida_mlip_ins.workflows.protocols import load_protocol
 
-PATH = Path(__file__).resolve().parents[1] / 'benchmarks' / 'learning_curve.py'
 TRAIN = load_protocol('train', 'fast')['parameters']
 
 
 @pytest.fixture(scope='module')
 def benchmark():
     """Return the script as a module."""
-    spec = importlib.util.spec_from_file_location('learning_curve', PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return as_module('benchmarks/learning_curve.py')
 
 
 @pytest.fixture(scope='module')

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from aiida import orm
 from ase import Atoms
+from script_modules import as_module
 
 from aiida_mlip_ins.data.frames import FramesData
-
-PATH = Path(__file__).resolve().parents[1] / 'benchmarks' / 'motion.py'
 
 
 @pytest.fixture(scope='module')
 def benchmark():
     """Return the script as a module."""
-    spec = importlib.util.spec_from_file_location('motion', PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return as_module('benchmarks/motion.py')
 
 
 def boxes(source: str, widths: list[float]) -> FramesData:
