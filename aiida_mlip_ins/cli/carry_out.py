@@ -50,7 +50,7 @@ def carry_out(
 def _remarks(given: Mapping[str, Any]) -> list[str]:
     """Return what inputs that are valid were read as, and what may not be meant."""
     from aiida_mlip_ins.science.orientation import description
-    from aiida_mlip_ins.workflows.pw_inputs import low_cutoffs
+    from aiida_mlip_ins.workflows.pw_numbers import low_cutoffs
 
     structure = given.get('structure')
     about = [] if structure is None else description(to_atoms(structure))

@@ -19,7 +19,10 @@ from aiida_mlip_ins.drivers.common import DriverError
 from aiida_mlip_ins.science import ins, isotopes, phonons
 from aiida_mlip_ins.science.vibrations import Vibrations
 
-HINT = 'Relax the structure further, use a larger supercell or train on frames near it.'
+HINT = (
+    'Relax the structure further, use a larger supercell or train on frames near it; or give '
+    '`imaginary: leave_out` for a spectrum without these modes, which says how much is missing'
+)
 COLUMNS = {
     'total': 'scattering_cross_section (barn)',
     'incoherent': 'incoherent_cross_section (barn)',

@@ -268,6 +268,16 @@ def error_rows(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
+def remarks(run: Run) -> list[str]:
+    """Return what whoever reads a spectrum has to know of it, such as modes that it lacks."""
+    return [
+        f'Spectrum at {gpa(point.pressure_gpa)}: {remark}.'
+        for point in run.points
+        if point.spectrum is not None
+        for remark in point.spectrum.remarks
+    ]
+
+
 def missing(run: Run) -> list[str]:
     """Return in words what the whole chain would have and this run does not."""
     found = []

@@ -85,13 +85,17 @@ def spectra_by_part(curves: Sequence[Curve], window: tuple[float, float]) -> Fig
             axis.set_title(gpa(curve.pressure_gpa))
             axis.set(xlim=window, ylim=(0, 1.08 * _peak(curve.energy, curve.intensity, window)))
             _label_spectrum(axis, [curve], x=axis is axes[-1])
-        if axes[0].get_legend_handles_labels()[0]:
-            axes[0].legend(ncols=5, loc='upper right', handlelength=1.4, columnspacing=1.1)
+        handles, labels = axes[0].get_legend_handles_labels()
+        if handles:
+            figure.legend(
+                handles, labels, ncols=7, loc='outside upper right', handlelength=1.4,
+                columnspacing=1.1,
+            )  # fmt: skip
     return figure
 
 
 def mode_shifts(shifts: Sequence[Shift], low: float, high: float) -> Figure:
-    """Return an arrow for each mode: blue to the right for up, red to the left for down.
+    """Return a bar for each mode: blue to the right for up, red to the left for down.
 
     :param low: the pressure (GPa) that the shifts start from.
     :param high: the pressure (GPa) that they lead to.
@@ -100,24 +104,26 @@ def mode_shifts(shifts: Sequence[Shift], low: float, high: float) -> Figure:
         values = [v for s in shifts for v in (s.mace, s.dft) if v is not None]
         span = 1.3 * max([abs(v) for v in values] or [1.0])
         for row, shift in enumerate(shifts):
-            for value, offset, filled in ((shift.mace, 0.15, True), (shift.dft, -0.18, False)):
+            for value, offset, height in ((shift.mace, 0.15, 0.26), (shift.dft, -0.18, 0.12)):
                 if value is not None:
-                    _arrow(axis, row + offset, value, filled)
+                    _bar(axis, row + offset, value, height)
         axis.axvline(0, color='black', lw=0.8)
         axis.set_yticks(range(len(shifts)), [shift.label for shift in shifts])
         axis.set(xlim=(-span, span), ylim=(-0.6, len(shifts) - 0.4))
         axis.set_xlabel(f'shift of the mode from {gpa(low)} to {gpa(high)} ({PER_CM})')
         axis.set_ylabel(f'mode at {gpa(low)} ({PER_CM})')
-        axis.set_title('What pressure does to each mode at the zone centre', loc='right')
+        figure.suptitle(
+            'What pressure does to each mode at the zone centre', weight='bold', size=10
+        )
         axis.tick_params(axis='y', length=0)
         axis.grid(axis='x', lw=0.3, alpha=0.5)
-        widths = {'MACE': 3.2}
+        widths = {'MACE': 5.0}
         if any(shift.dft is not None for shift in shifts):
-            widths['DFT'] = 1.2
+            widths['DFT'] = 2.3
         handles = [
             axis.plot([], [], color=GREY, lw=width, label=name)[0] for name, width in widths.items()
         ]
-        figure.legend(handles=handles, loc='outside upper right', ncols=2)
+        figure.legend(handles=handles, loc='outside lower left', ncols=2)
     return figure
 
 
@@ -228,15 +234,9 @@ def _mode_ticks(
     return rows
 
 
-def _arrow(axis: Axes, row: float, value: float, filled: bool) -> None:
-    """Draw one shift as an arrow from zero: blue for up, red for down."""
-    axis.annotate(
-        '', (value, row), (0, row),
-        arrowprops={
-            'arrowstyle': '-|>', 'color': BLUE if value >= 0 else VERMILLION, 'shrinkA': 0,
-            'shrinkB': 0, 'lw': 3.0 if filled else 1.1, 'mutation_scale': 11 if filled else 8,
-        },
-    )  # fmt: skip
+def _bar(axis: Axes, row: float, value: float, height: float) -> None:
+    """Draw one shift as a bar from zero, of its length to the last pixel: an arrow has a head."""
+    axis.barh(row, value, height, color=BLUE if value >= 0 else VERMILLION, lw=0)
     axis.annotate(
         f'{value:+.1f}', (value, row), xytext=(4 if value >= 0 else -4, 0),
         textcoords='offset points', fontsize=7, va='center',

@@ -90,6 +90,8 @@ def render(
         slope_methods=content_modes.methods(run),
         mode_notes=content_modes.notes(run),
         cures=content_modes.cures(run),
+        remarks=content.remarks(run),
+        dft_volumes=any(point.dft for point in run.points),
         over_the_zone=content_modes.over_the_zone(run),
         errors=content.error_rows(run),
         cold_curve=content.cold_curve(run),

@@ -78,17 +78,26 @@ def problems(cls: type, values: Mapping[str, Any], where: str) -> list[str]:
     :param where: the name of the input they came from, put before each message.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
     found = unknown_keys(values, fields, where)
-    for name, field in fields.items():
-        if name not in values:
-            if field.default is dataclasses.MISSING:
-                found.append(f"{where}: '{name}' is missing ({field.metadata['help']})")
-            continue
-        if values[name] is None and field.default is None:
-            continue
-        found.extend(_value_problems(values[name], hints[name], field.metadata, f'{where}.{name}'))
-    return found
+    found += [
+        f"{where}: '{name}' is missing ({field.metadata['help']})"
+        for name, field in fields.items()
+        if name not in values and field.default is dataclasses.MISSING
+    ]
+    return found + value_problems(cls, values, where)
+
+
+def value_problems(cls: type, values: Mapping[str, Any], where: str) -> list[str]:
+    """Return the problems of those values that are there and that ``cls`` knows."""
+    hints = typing.get_type_hints(cls)
+    return [
+        line
+        for field in dataclasses.fields(cls)
+        if field.name in values and not (values[field.name] is None and field.default is None)
+        for line in _value_problems(
+            values[field.name], hints[field.name], field.metadata, f'{where}.{field.name}'
+        )
+    ]
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:

@@ -24,7 +24,7 @@ from aiida_mlip_ins.workflows.composition import tried
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
 from aiida_mlip_ins.workflows.pipeline_builder import LINKS as CHAIN_LINKS
-from aiida_mlip_ins.workflows.pipeline_builder import add_mace
+from aiida_mlip_ins.workflows.pipeline_links import add_mace
 from aiida_mlip_ins.workflows.pressures import gpa
 from aiida_mlip_ins.workflows.protocols import load_protocol
 

@@ -29,7 +29,7 @@ from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
 from aiida_mlip_ins.workflows.lanes import outputs_in
 from aiida_mlip_ins.workflows.md_inputs import count_problem, validate_positive
 from aiida_mlip_ins.workflows.pipeline import HighPressureInsWorkChain
-from aiida_mlip_ins.workflows.pipeline_builder import add_mace
+from aiida_mlip_ins.workflows.pipeline_links import add_mace
 from aiida_mlip_ins.workflows.pressures import pressure_key
 from aiida_mlip_ins.workflows.protocols import load_protocol, merge
 

@@ -13,24 +13,22 @@ from aiida_mlip_ins.data.measured import MeasuredSpectrumData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import structure_problems
 from aiida_mlip_ins.science.dataset_checks import DatasetCheckSettings
-from aiida_mlip_ins.science.settings import build, nearest
+from aiida_mlip_ins.science.sampling import sampling_problems
+from aiida_mlip_ins.science.settings import build
 from aiida_mlip_ins.science.structure import pressure_problems
-from aiida_mlip_ins.workflows.composition import fill, gathered, tried
+from aiida_mlip_ins.workflows.composition import gathered, tried
 from aiida_mlip_ins.workflows.cure_inputs import remedy_inputs
 from aiida_mlip_ins.workflows.engine_inputs import load_engine_code
-from aiida_mlip_ins.workflows.ins import InsWorkChain
 from aiida_mlip_ins.workflows.mace_inputs import train_inputs_from_protocol
-from aiida_mlip_ins.workflows.mace_pressure_scan import MacePressureScanWorkChain
 from aiida_mlip_ins.workflows.measured_inputs import (
     PORT,
     by_key,
     comparison_numbers,
     measured_problems,
 )
-from aiida_mlip_ins.workflows.phonons import MacePhononsWorkChain, PwPhononsWorkChain
-from aiida_mlip_ins.workflows.pipeline_checks import SCANS, node_problems, with_supercells
+from aiida_mlip_ins.workflows.pipeline_checks import node_problems, with_supercells
+from aiida_mlip_ins.workflows.pipeline_links import add_dft, add_mace
 from aiida_mlip_ins.workflows.protocols import load_known, load_protocol, merge
-from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 
 LINKS = (
     'pw_scan',
@@ -109,14 +107,17 @@ def get_builder(
         )
     elif not found and (needs_frames or check):
         dft = (pw_code, structure, protocol, pw_options)
-        _add_dft(builder, found, links, numbers, dft, needs_frames, check)
+        add_dft(builder, found, links, numbers, dft, needs_frames, check)
     if needs_frames:
         distance = builder.reference.kpoints_distance
         sections = numbers['sampling']
-        if distance is not None:
+        splits = sections.pop('splits', {})
+        wrong = sampling_problems(sections)
+        found += [f'overrides.{line}' for line in wrong]
+        if distance is not None and not wrong:
             below = numbers['short_axis']
             sections = with_supercells(sections, structure, distance.value, below)
-        builder.sampling = orm.Dict(sections)
+        builder.sampling = orm.Dict({**sections, 'splits': splits})
         builder.seed = orm.Int(numbers['seed'])
     if model is None and numbers['check_dataset']:
         checks = tried(found, 'dataset_checks', _check_settings, protocol, links['dataset_checks'])
@@ -169,140 +170,3 @@ def _check_settings(protocol: str | None, overrides: Mapping[str, Any]) -> dict[
     settings = load_protocol('dataset_checks', protocol, overrides)
     build(DatasetCheckSettings, settings, 'settings')
     return settings
-
-
-def _add_dft(
-    builder: ProcessBuilder,
-    found: list[str],
-    links: Mapping[str, Any],
-    numbers: Mapping[str, Any],
-    dft: tuple[Any, orm.StructureData, str | None, Mapping[str, Any] | None],
-    needs_frames: bool,
-    check: bool,
-) -> None:
-    """Add the links that pw.x runs in."""
-    code, structure, protocol, options = dft
-    method = numbers['dft_relaxation']
-    if method not in SCANS:
-        found.append(f"overrides.dft_relaxation: unknown method '{method}'{nearest(method, SCANS)}")
-        return
-    port, scan = SCANS[method]
-    reference = links['reference']
-    scan_overrides = dict(links['pw_scan'])
-    if method == 'quadratic':
-        scan_overrides['reference'] = merge(reference, scan_overrides.get('reference', {}))
-    fill(
-        builder,
-        port,
-        ('structure', 'pressures'),
-        tried(
-            found,
-            'pw_scan',
-            scan.get_builder_from_protocol,
-            code,
-            structure,
-            builder.pressures.get_list(),
-            protocol,
-            scan_overrides,
-            options,
-        ),
-    )
-    if needs_frames:
-        fill(
-            builder,
-            'reference',
-            ('frames',),
-            tried(
-                found,
-                'reference',
-                ReferenceWorkChain.get_builder_from_protocol,
-                code,
-                None,
-                protocol,
-                reference,
-                options,
-                structure,
-            ),
-        )
-    if check:
-        overrides = dict(links['pw_phonons'])
-        # One pw.x at a time: the training runs beside it.
-        overrides['reference'] = merge(
-            merge(reference, {'max_concurrent': numbers['check_max_concurrent']}),
-            overrides.get('reference', {}),
-        )
-        fill(
-            builder,
-            'pw_phonons',
-            ('structure',),
-            tried(
-                found,
-                'pw_phonons',
-                PwPhononsWorkChain.get_builder_from_protocol,
-                code,
-                structure,
-                protocol,
-                overrides,
-                options,
-            ),
-        )
-
-
-def add_mace(
-    builder: ProcessBuilder,
-    found: list[str],
-    links: Mapping[str, Any],
-    engine: tuple[Any, orm.StructureData, str | None, Mapping[str, Any] | None],
-) -> None:
-    """Add the links that the potential runs in; the builder has its pressures already."""
-    code, structure, protocol, options = engine
-    fill(
-        builder,
-        'mace_pressure_scan',
-        ('structure', 'pressures', 'model'),
-        tried(
-            found,
-            'mace_pressure_scan',
-            MacePressureScanWorkChain.get_builder_from_protocol,
-            code,
-            structure,
-            None,
-            builder.pressures.get_list(),
-            protocol,
-            links['mace_pressure_scan'],
-            options,
-        ),
-    )
-    fill(
-        builder,
-        'mace_phonons',
-        ('structure', 'model'),
-        tried(
-            found,
-            'mace_phonons',
-            MacePhononsWorkChain.get_builder_from_protocol,
-            code,
-            structure,
-            None,
-            protocol,
-            links['mace_phonons'],
-            options,
-        ),
-    )
-    fill(
-        builder,
-        'ins',
-        ('force_constants', 'pressure'),
-        tried(
-            found,
-            'ins',
-            InsWorkChain.get_builder_from_protocol,
-            code,
-            None,
-            None,
-            protocol,
-            links['ins'],
-            options,
-            structure,
-        ),
-    )

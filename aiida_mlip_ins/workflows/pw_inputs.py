@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from aiida import orm
@@ -16,6 +14,7 @@ from aiida_mlip_ins.science.dataset_checks import NO_DISPERSION
 from aiida_mlip_ins.science.settings import nearest
 from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.workflows.protocols import merge
+from aiida_mlip_ins.workflows.pw_numbers import chosen_cutoffs, number_problems
 
 PW_PLUGIN = 'quantumespresso.pw'
 D3_DAMPING = {2: 'D2', 3: 'D3(0)', 4: 'D3(BJ)', 5: 'D3M(0)', 6: 'D3M(BJ)'}
@@ -76,13 +75,13 @@ def family_problems(
             'see `aiida-pseudo list`, `aiida-mlip-ins setup` installs one'
         ]
     missing = sorted(set(elements) - set(family.elements))
-    found = []
+    found: list[str] = []
     if missing:
         found.append(
             f"pseudo_family: '{label}' has no pseudopotential for {', '.join(missing)}; "
             f'it has {shortened(sorted(family.elements), 100)}'
         )
-    else:
+    elif not number_problems({'cutoffs': cutoffs}):
         try:
             chosen_cutoffs(family, elements, cutoffs)
         except (AttributeError, ValueError) as error:
@@ -185,70 +184,6 @@ def validate_positive(value: orm.Int | orm.Float, _: Any) -> str | None:
 def validate_fraction(value: orm.Float, _: Any) -> str | None:
     """Refuse numbers outside 0 to 1."""
     return None if 0 <= value.value <= 1 else f'{value.value} is not between 0 and 1'
-
-
-def chosen_cutoffs(
-    family: orm.Group, elements: Iterable[str], cutoffs: Mapping[str, Any]
-) -> tuple[float, float]:
-    """Return the cutoffs (Ry) for wavefunctions and density.
-
-    :raises ValueError: if the family is needed for them and recommends none.
-    :raises AttributeError: if it is of a kind that never does.
-    """
-    wfc, rho = cutoffs['ecutwfc'], cutoffs['ecutrho']
-    if wfc is not None and rho is not None:
-        return float(wfc), float(rho)
-    try:
-        recommended = family.get_recommended_cutoffs(
-            elements=tuple(elements), stringency=cutoffs['stringency'], unit='Ry'
-        )
-    except (AttributeError, ValueError):
-        if wfc is None:
-            raise
-        recommended = (wfc, 0.0)
-    wfc = wfc or recommended[0]
-    return float(wfc), float(rho or max(recommended[1], cutoffs['dual'] * wfc))
-
-
-def low_cutoffs(inputs: Mapping[str, Any]) -> list[str]:
-    """Return a line on each cutoff of pw.x below what its pseudopotentials' family recommends.
-
-    It may be meant, as for a trial, so it is no error; but stresses suffer first, and silently.
-
-    :param inputs: of any process, pw.x's at any depth.
-    """
-    found: list[str] = []
-    for value in inputs.values():
-        if not isinstance(value, Mapping):
-            continue
-        if not {'pseudos', 'parameters'} <= set(value):
-            found += low_cutoffs(value)
-            continue
-        given = value['parameters'].get_dict().get('SYSTEM', {}).get('ecutwfc')
-        for label, wfc in _recommended(value['pseudos']).items():
-            if given is not None and given < wfc:
-                found.append(
-                    f"pw.x's cutoff of {given:g} Ry is below the {wfc:g} Ry that '{label}' "
-                    'recommends: pressures and volumes may be off'
-                )
-    return list(dict.fromkeys(found))
-
-
-def _recommended(pseudos: Mapping[str, orm.Data]) -> dict[str, float]:
-    """Return the cutoffs (Ry) for wavefunctions that families recommend for pseudopotentials."""
-    elements = tuple(node.element for node in pseudos.values())
-    uuids = {node.uuid for node in pseudos.values()}
-    query = orm.QueryBuilder().append(orm.Data, filters={'uuid': {'in': uuids}}, tag='pseudo')
-    query.append(GroupFactory('pseudo.family'), with_node='pseudo', project='id')
-    found = {}
-    for pk, shared in Counter(query.all(flat=True)).items():
-        if shared < len(uuids):
-            continue
-        family = orm.load_group(pk)
-        with suppress(AttributeError, ValueError):
-            cutoffs = family.get_recommended_cutoffs(elements=elements, unit='Ry')
-            found[family.label] = cutoffs[0]
-    return found
 
 
 def _known_codes() -> str:

@@ -33,6 +33,7 @@ from aiida_mlip_ins.workflows.pw_inputs import (
     validate_positive,
     validate_pw_code,
 )
+from aiida_mlip_ins.workflows.pw_numbers import number_problems
 from aiida_mlip_ins.workflows.pw_pressure_lane import PwPressureLaneWorkChain
 
 
@@ -101,7 +102,7 @@ class PwPressureScanWorkChain(WorkChain):
         numbers = load_protocol('pw_pressure_scan', protocol, overrides)
         node, problems = load_pw_code(code)
         problems += structure_problems(structure, require_hydrogen=False)
-        problems += pressure_problems(pressures)
+        problems += pressure_problems(pressures) + number_problems(numbers)
         elements = structure.get_symbols_set()
         family, found = family_problems(numbers['pseudo_family'], elements, numbers['cutoffs'])
         found += electron_problems(structure, numbers['parameters_pw']['SYSTEM'])

@@ -48,6 +48,7 @@ from aiida_mlip_ins.workflows.pw_inputs import (
     validate_positive,
     validate_pw_code,
 )
+from aiida_mlip_ins.workflows.pw_numbers import number_problems
 
 
 class ReferenceLaneWorkChain(PwLaneWorkChain):
@@ -145,11 +146,14 @@ class ReferenceWorkChain(WorkChain):
         """
         numbers = load_protocol('reference', protocol, overrides)
         node, problems = load_pw_code(code)
+        wrong = number_problems(numbers)
+        problems += wrong
         elements: list[str] = []
         if frames is not None:
             elements = frames.elements
             problems += frame_contact_problems(frames)
-            problems += kpoint_problems(frames, numbers['kpoints_distance'], structure)
+            if not wrong:
+                problems += kpoint_problems(frames, numbers['kpoints_distance'], structure)
         elif structure is not None:
             elements = sorted(structure.get_symbols_set())
             problems += structure_problems(structure, require_hydrogen=False)

@@ -54,13 +54,14 @@ SETTINGS = {
 
 
 def build_run(
-    cached: bool = False, until: str = 'compare', well: bool = False
+    cached: bool = False, until: str = 'compare', well: bool = False, exception: str | None = None
 ) -> orm.WorkChainNode:
     """Store a run of the whole chain and return its node.
 
     :param cached: mark every job as taken from the cache.
     :param until: last link that ended well: ``reference``, ``training`` or ``compare``.
     :param well: whether that was all that the run was to do.
+    :param exception: that stopped it there.
     """
     recorder = Recorder()
     brucite = ase.spacegroup.crystal(
@@ -81,6 +82,9 @@ def build_run(
         orm.WorkChainNode, 'mlip_ins.high_pressure_ins', 'HighPressureInsWorkChain', inputs,
         (0.0, 1000.0), exit_status=0 if well else statuses[until],
     )  # fmt: skip
+    if exception:
+        run.set_process_state('excepted')
+        run.set_exception(exception)
     cells = [scaled_cell(brucite, 1.0 - 0.025 * p / 1.5) for p in PRESSURES]
     upfs = {element: upf_of(element) for element in ('H', 'Mg', 'O')}
     dft = _pw_scan(recorder, run, inputs, upfs, cells)

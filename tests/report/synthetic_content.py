@@ -59,8 +59,9 @@ def intensities_of(modes: Modes, pressure: float) -> InsSpectrumData:
             peak = np.exp(-((centres - place) ** 2) / (2 * width**2)) / width
             intensity[number] += strength / row['order'] ** 3 / (1 + place / 1000) * peak
     return InsSpectrumData.from_arrays(
-        edges, intensity, rows, 'intensities', 10.0, 'TOSCA', pressure_gpa=pressure
-    )
+        edges, intensity, rows, 'intensities', 10.0, 'TOSCA', pressure_gpa=pressure,
+        remarks=['2 imaginary modes left out'] if pressure else [],
+    )  # fmt: skip
 
 
 def pw_numbers(seconds: float, energy: float = -2000.0) -> orm.Dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from aiida_mlip_ins.report import figures, figures_model
 from aiida_mlip_ins.report.page import to_png
@@ -55,10 +56,10 @@ def test_shifts_point_their_way():
         figures.Shift('c', 500.0, 0.0, 1.0),
     ]
     figure = figures.mode_shifts(shifts, 0.0, 1.5)
-    arrows = [note for note in figure.axes[0].texts if note.arrow_patch is not None]
-    ends = [note.xy[0] for note in arrows]
-    assert ends == [5.0, 4.0, -6.0, 0.0, 1.0]
-    colours = [note.arrowprops['color'] for note in arrows]
+    bars = figure.axes[0].patches
+    assert [bar.get_x() + bar.get_width() for bar in bars] == [5.0, 4.0, -6.0, 0.0, 1.0]
+    assert {bar.get_x() for bar in bars} == {0.0}
+    colours = [to_hex(bar.get_facecolor()).upper() for bar in bars]
     assert colours == [BLUE, BLUE, VERMILLION, BLUE, BLUE]
     assert to_png(figure)
 

@@ -140,6 +140,19 @@ def test_what_was_not_asked_for_is_no_warning(aiida_profile, tmp_path):
     assert 'comparison with DFT' in text.split('Not part of this run: ')[1].split('</p>')[0]
 
 
+def test_an_excepted_run_says_what_stopped_it(aiida_profile, tmp_path):
+    run = build_run(until='training', exception="KeyError: 'structures'")
+    text = write_report(run, tmp_path).read_text()
+    assert (
+        'KeyError: &#39;structures&#39;' in text.split('What is missing')[1].split('</section>')[0]
+    )
+
+
+def test_the_remarks_of_a_spectrum_are_beside_it(folder):
+    section = (folder / 'report.html').read_text().split('id="spectra"')[1].split('</section>')[0]
+    assert '<p>Spectrum at 1.5 GPa: 2 imaginary modes left out.</p>' in section
+
+
 @pytest.mark.parametrize(
     'label', ['ReferenceWorkChain', 'MaceTrainCalculation', 'InsWorkChain', 'CompareWorkChain']
 )

@@ -1,6 +1,7 @@
 """The targeted set: seeds, symmetry, refusals, splits and weights."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -213,6 +214,35 @@ def test_settings_are_checked_all_at_once(by_pressure):
     del wrong['supercell']['matrices']
     with pytest.raises(ValueError, match=r"(?s)'rattles'.*'tlt'.*'matrices'"):
         sampling.targeted_set(by_pressure, wrong, seed=7)
+
+
+@pytest.mark.parametrize(
+    ('section', 'key', 'value', 'said'),
+    [
+        ('rattle', 'count', -3, '-3 is below the minimum of 0'),
+        ('rattle', 'count', 2.5, 'expected int, got 2.5'),
+        ('rattle', 'pressures', [2.0, 1.0], 'expected [lowest, highest], got [2.0, 1.0]'),
+        ('rattle', 'scales', [], 'empty, give at least one'),
+        ('rattle', 'tilt', 'wide', "expected float, got 'wide'"),
+        ('path', 'pressures', [], 'empty, give at least one'),
+        ('supercell', 'matrices', [], 'empty, give supercells or set `count` to 0'),
+    ],
+)
+def test_values_are_checked(section: str, key: str, value: Any, said: str) -> None:
+    wrong = {**SETTINGS, section: {**SETTINGS[section], key: value}}
+    assert sampling.sampling_problems(wrong) == [f'sampling.{section}.{key}: {said}']
+
+
+def test_sections_and_supercells_of_a_wrong_kind_are_refused() -> None:
+    flat = [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    matrices = {**SETTINGS['supercell'], 'matrices': [[2, 1, 1], flat]}
+    found = sampling.sampling_problems({**SETTINGS, 'strain': 5, 'supercell': matrices})
+    assert found == [
+        'sampling.strain: expected a mapping, got 5',
+        'sampling.supercell.matrices[0]: expected 3x3 whole numbers that span a cell, got '
+        '[2, 1, 1]',
+        f'sampling.supercell.matrices[1]: expected 3x3 whole numbers that span a cell, got {flat}',
+    ]
 
 
 def test_overlaps_are_refused_with_every_problem(by_pressure):

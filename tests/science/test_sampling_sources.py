@@ -73,7 +73,7 @@ def test_displaced_frames_may_choose_the_epoch() -> None:
     }  # fmt: skip
     wrong = {'displaced': {**section, 'split': 'vlaid'}, 'path': path}
     problems = sampling.sampling_problems(wrong)
-    assert problems == ["sampling.displaced.split: 'vlaid' (did you mean 'valid'?)"]
+    assert problems == ["sampling.displaced.split: 'vlaid' is not allowed (did you mean 'valid'?)"]
     problems = sampling.sampling_problems({'path': {**path, 'split': 'valid'}})
     assert "unknown key 'split'" in problems[0]
 

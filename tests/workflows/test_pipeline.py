@@ -158,6 +158,20 @@ def test_what_is_wrong_with_several_links_is_said_once(arguments):
     assert line.startswith('pw_scan, reference, pw_phonons: pseudo_family: ')
 
 
+def test_wrong_numbers_of_dft_and_frames_are_named_where_they_stand(arguments):
+    """What is given under `reference` holds in two more links, which are not to be blamed."""
+    wrong = {'cutoffs': {'ecutwfc': 'ninety'}, 'kpoint_distance': 1}
+    arguments['overrides']['reference'] |= wrong
+    arguments['overrides']['sampling'] = {'rattle': {'count': 2.5}}
+    with pytest.raises(ValueError, match=r'\w') as error:
+        HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
+    assert str(error.value).splitlines() == [
+        "reference: overrides.cutoffs.ecutwfc: expected float, got 'ninety'",
+        "reference: overrides: unknown key 'kpoint_distance' (did you mean 'kpoints_distance'?)",
+        'overrides.sampling.rattle.count: expected int, got 2.5',
+    ]
+
+
 def test_an_unknown_protocol_names_the_valid_ones(arguments):
     arguments['protocol'] = 'quick'
     with pytest.raises(ValueError, match='balanced, fast, stringent'):

@@ -35,6 +35,7 @@ from aiida_mlip_ins.science.sampling.nested import (
     targeted_frames,
     with_nested_splits,
 )
+from aiida_mlip_ins.science.sampling.sections import OF_THE_CELL, SETTINGS, sampling_problems
 from aiida_mlip_ins.science.sampling.supercells import (
     SHORT_AXES,
     displaced,
@@ -50,11 +51,8 @@ from aiida_mlip_ins.science.sampling.surrogate import (
     symmetric_coordinates,
 )
 from aiida_mlip_ins.science.sampling.targeted import (
-    OF_THE_CELL,
-    SETTINGS,
     assign_splits,
     refuse_overlaps,
-    sampling_problems,
     targeted_set,
 )
 from aiida_mlip_ins.science.sampling.thermal import ThermalSettings, thermal_rattles

@@ -11,7 +11,7 @@ from ase import Atoms
 
 from aiida_mlip_ins.science.sampling.molecules import molecule_problems, with_rigid_molecules
 from aiida_mlip_ins.science.sampling.moves import volume_scan, with_bond_lengths
-from aiida_mlip_ins.science.sampling.targeted import sampling_problems
+from aiida_mlip_ins.science.sampling.sections import sampling_problems
 from aiida_mlip_ins.science.settings import problems, setting
 
 MAX_COMPRESSION = 0.3

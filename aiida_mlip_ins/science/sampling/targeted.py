@@ -1,4 +1,4 @@
-"""Compose, check, split and weight the training set.
+"""Compose, split and weight the training set.
 
 Why these kinds (measured on brucite): relaxation moves only the totally symmetric coordinates, so
 symmetric frames (few k-points, cheap) decide volumes; curvature decides frequencies, so rattles are
@@ -27,8 +27,8 @@ from aiida_mlip_ins.science.sampling.moves import (
     strained,
     symmetrized,
 )
+from aiida_mlip_ins.science.sampling.sections import KINDS, SETTINGS, sampling_problems
 from aiida_mlip_ins.science.sampling.supercells import displaced, supercells
-from aiida_mlip_ins.science.settings import nearest, unknown_keys
 from aiida_mlip_ins.science.structure import MIN_CONTACT, contact_problems
 
 FloatArray = NDArray[np.float64]
@@ -49,32 +49,8 @@ def refuse_overlaps(
         raise ValueError(f'atoms too close; {advice}:\n' + '\n'.join(problems))
 
 
-_RATTLE = frozenset({'count', 'pressures', 'strain', 'heavy', 'tilt', 'stretch', 'scales'})
-#: Keys of the settings of :func:`targeted_set`, by section.
-SETTINGS: dict[str, frozenset[str]] = {
-    'path': frozenset({'pressures'}),
-    'symmetric': _RATTLE - {'tilt'},
-    'rattle': _RATTLE,
-    'strain': _RATTLE,
-    'supercell': _RATTLE | {'matrices'},
-    'displaced': frozenset({'pressures', 'distance', 'matrices', 'split'}),
-    'separate': _RATTLE | {'swing', 'matrices'},
-    # A section's random numbers follow from its place here: new ones go to the end.
-    'molecules': frozenset(
-        {'count', 'pressures', 'strain', 'translation', 'rotation', 'scales', 'matrices'}
-    ),
-    'warm': _RATTLE | {'matrices'},
-}
 #: Sources of frames that are never held out by chance.
 ALWAYS_TRAIN = frozenset({'path', 'displaced', 'separate', 'isolated'})
-#: Amplitudes of which a frame of the section ``separate`` has one.
-KINDS = ('heavy', 'tilt', 'swing', 'stretch')
-#: Keys that may be left out: tilts and swings default to 0, scales to [1], the weight to 1; the
-#: split is then a matter of chance, or `train`.
-OPTIONAL = frozenset({'scales', 'tilt', 'swing', 'weight', 'split'})
-#: Sections in which ``matrices`` may be left out, for the cell itself.
-OF_THE_CELL = frozenset({'displaced', 'molecules', 'separate', 'warm'})
-SPLITS = ('train', 'valid', 'test')
 
 
 def targeted_set(
@@ -187,24 +163,6 @@ def _rattled_frame(
         alone = moving[index % len(moving)] if moving else None
         widths = {kind: width if kind == alone else 0.0 for kind, width in widths.items()}
     return bond_rattled(base, **widths, count=1, seed=seed)[0]
-
-
-def sampling_problems(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return every problem of the settings of :func:`targeted_set`: unknown and missing keys."""
-    problems = unknown_keys(settings, SETTINGS, 'sampling')
-    for section, allowed in SETTINGS.items():
-        if section not in settings:
-            continue
-        options = settings[section]
-        problems += unknown_keys(options, allowed | {'weight'}, f'sampling.{section}')
-        optional = OPTIONAL | ({'matrices'} if section in OF_THE_CELL else set())
-        if options.get('split', 'train') not in SPLITS:
-            problems.append(
-                f'sampling.{section}.split: {options["split"]!r}{nearest(options["split"], SPLITS)}'
-            )
-        missing = sorted(allowed - optional - set(options))
-        problems += [f"sampling.{section}: '{key}' is missing" for key in missing]
-    return problems
 
 
 def assign_splits(
