@@ -12,6 +12,7 @@ from aiida_mlip_ins import __version__
 from aiida_mlip_ins.cli.benchmark import benchmark
 from aiida_mlip_ins.cli.demo import demo
 from aiida_mlip_ins.cli.export import export
+from aiida_mlip_ins.cli.labels import compare_labels
 from aiida_mlip_ins.cli.launch import launch
 from aiida_mlip_ins.cli.report import report
 from aiida_mlip_ins.cli.setup import setup
@@ -32,5 +33,6 @@ def main() -> None:
 
 for command in (
     setup, demo, launch, benchmark, status, report, export, import_spectrum, compare_spectra,
+    compare_labels,
 ):  # fmt: skip
     main.add_command(command)

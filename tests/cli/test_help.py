@@ -29,6 +29,7 @@ COMMANDS = [
     ['benchmark'],
     ['import-spectrum'],
     ['compare-spectra'],
+    ['compare-labels'],
 ]
 
 
