@@ -12,7 +12,8 @@ that the supercell has exactly, modes matched by their eigenvectors. After each 
 the cache of the profile, so an interrupted run goes on where it was, and one with more sizes keeps
 what it has: frames are nested, the first 10 of 60 are those of 10. Points of other sets or sizes
 that the folder has already stay in the table. What DFT made is also in the folder's
-``reference.aiida``, from which a run on another machine takes it.
+``reference.aiida``, or in the file given with ``--reference``, from which a run on another machine
+takes it: that of brucite is ``benchmarks/brucite.aiida``.
 
 targeted: the sections of the protocol ``pipeline``, in the shares that they have there, cells along
 the pressure from both ends. random: Gaussian rattles of all atoms and random strains about the same
@@ -65,6 +66,7 @@ from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
 from learning_frames import ACTIVE, FINE_TUNED, FOLDED, OF_FRAMES, POLISHED, SETS, WARM
+from learning_reference import KEPT, kept_in_option
 from learning_study import COLUMNS, ERRORS, Study
 
 OF_THE_STUDY = ('protocol', 'method', 'pressures', 'steps', 'polish', *OF_FRAMES)
@@ -163,11 +165,12 @@ def numbers_of(text: str) -> list[float]:
 @click.option('--seed', default=7, show_default=True, help='Of the frames.')
 @click.option('--lanes', default=1, show_default=True, help='pw.x jobs side by side.')
 @click.option('--folder', default='learning_curve', type=click.Path(path_type=Path))
+@kept_in_option
 @click.option('--pw', default='pw@localhost', show_default=True)
 @click.option('--engines', default='mlip-ins-engines@localhost', show_default=True)
 def main(
     crystal: str | None, sizes: str, sets: str, pressures: str, supercell: str, folder: Path,
-    protocol: str, **more: Any,
+    protocol: str, reference: Path | None, **more: Any,
 ) -> None:  # fmt: skip
     """Measure a learning curve; see the beginning of the file."""
     brucite = demo.crystal_of(demo.read_settings()['crystal'])
@@ -208,7 +211,7 @@ def main(
         rows = points_there(folder, settings, kinds, counts)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint='--folder') from None
-    study = Study(structure, settings, folder)
+    study = Study(structure, settings, reference or folder / KEPT)
     study.prepare()
     for size in settings['sizes']:
         for kind in kinds:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from aiida import orm
 from aiida.engine import calcfunction
 from aiida.tools.archive import create_archive, import_archive
@@ -21,10 +22,16 @@ from aiida_mlip_ins.calculations.functions.dataset import joined
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.science.sampling.distances import SAME, separations
 
+KEPT = 'reference.aiida'
+"""Name of the archive in a folder, unless another file is given."""
 KEY = 'learning_curve'
 """Extra of the nodes that are kept."""
 CELL = 'cell at {:g} GPa'
 CONSTANTS = 'force constants of the cell at {:g} GPa'
+kept_in_option = click.option(
+    '--reference', metavar='FILE', type=click.Path(dir_okay=False, path_type=Path),
+    help=f'What DFT made and makes; default: {KEPT} in the folder.',
+)  # fmt: skip
 
 
 def study_of(crystal: orm.StructureData, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,12 +101,13 @@ def ended(builder: ProcessBuilder, what: str) -> orm.WorkChainNode:
 class Study:
     """The steps, each on what the ones before it made."""
 
-    def __init__(self, crystal: orm.StructureData, settings: dict[str, Any], folder: Path) -> None:
+    def __init__(self, crystal: orm.StructureData, settings: dict[str, Any], kept: Path) -> None:
+        """Take what DFT has made already from the archive ``kept``, if there is one."""
         self.crystal, self.settings = crystal, settings
         found = settings['foundation']
         self.foundation = None if found is None else orm.load_node(found)
         self.reference = {'max_concurrent': settings['lanes']}
-        self.kept = Reference(folder / 'reference.aiida', study_of(crystal, settings))
+        self.kept = Reference(kept, study_of(crystal, settings))
         self.labelled: dict[str, dict[str, DatasetData]] = {}
         self.active: dict[str, Any] = {}
 

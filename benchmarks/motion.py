@@ -1,12 +1,13 @@
 """Train a potential until its crystal holds in molecular dynamics, on frames as wide as heat.
 
-    verdi run benchmarks/motion.py MODEL [--folder benchmarks/learning_curve_lbfgs] [--rounds 2]
+    verdi run benchmarks/motion.py MODEL [--rounds 2]
+        [--folder benchmarks/learning_curve_lbfgs --reference benchmarks/brucite.aiida]
 
 MODEL is a potential that ``learning_curve.py`` made of brucite with DFT's cells and force constants
-in the folder's ``reference.aiida``. Each round collects frames in supercells that DFT can pay for,
+in that ``--reference``. Each round collects frames in supercells that DFT can pay for,
 labels them, trains the potential on with all frames so far, compares its frequencies with DFT's,
 and moves a larger supercell at every pressure. It ends with the first that is stable everywhere.
-``motion.json`` in the folder has the rounds; labels are kept in ``reference.aiida`` too.
+``motion.json`` in the folder has the rounds; labels are kept in the reference too.
 
 The frames are those of the harmonic motion that DFT's force constants have, the section ``warm``
 about expanded cells, and of the potential's own motion, hotter too, until it has lost the crystal:
@@ -48,7 +49,7 @@ from aiida_mlip_ins.workflows.train import MaceTrainWorkChain
 # `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
 sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
-from learning_reference import CELL, CONSTANTS, Reference, study_of
+from learning_reference import CELL, CONSTANTS, KEPT, Reference, kept_in_option, study_of
 from learning_study import ended, errors_against
 
 PROTOCOL = 'fast'
@@ -88,8 +89,8 @@ def taken(picks: orm.Dict, **sets: FramesData) -> FramesData:
 class Rounds:
     """The rounds, each on the potential and the frames of the one before."""
 
-    def __init__(self, model: MaceModelData, folder: Path, settings: dict[str, Any]) -> None:
-        """Take the cells and force constants of DFT from the folder.
+    def __init__(self, model: MaceModelData, kept: Path, settings: dict[str, Any]) -> None:
+        """Take the cells and force constants of DFT from the archive ``kept``.
 
         :raises click.ClickException: if it has none that belong to the potential.
         """
@@ -99,13 +100,13 @@ class Rounds:
             'protocol': PROTOCOL, 'method': self.dataset.method, 'supercell': list(OF_DFT),
         }  # fmt: skip
         crystal = demo.crystal_of(demo.read_settings()['crystal'])
-        self.kept = Reference(folder / 'reference.aiida', study_of(crystal, made_with))
+        self.kept = Reference(kept, study_of(crystal, made_with))
         self.cells = [self.kept.find(CELL.format(pressure)) for pressure in PRESSURES]
         self.constants = [self.kept.find(CONSTANTS.format(pressure)) for pressure in PRESSURES]
         if None in (*self.cells, *self.constants):
             raise click.ClickException(
-                f'{folder} has no cells and force constants of {self.dataset.method}; '
-                'give the folder of the learning curve that the potential is from'
+                f'{kept} has no cells and force constants of {self.dataset.method}; '
+                'give that of the learning curve that the potential is from'
             )
 
     def run(self, number: int) -> list[dict[str, Any]]:
@@ -244,14 +245,15 @@ SETTINGS: dict[str, Any] = {
 @click.command()
 @click.argument('model', type=int, metavar='MODEL')
 @click.option('--folder', default='learning_curve', type=click.Path(path_type=Path, exists=True))
+@kept_in_option
 @click.option('--rounds', default=2, show_default=True, help='At most so many.')
 @click.option('--lanes', default=2, show_default=True, help='Jobs side by side.')
 @click.option('--pw', default='pw@localhost', show_default=True)
 @click.option('--engines', default='mlip-ins-engines@localhost', show_default=True)
-def main(model: int, folder: Path, rounds: int, **codes: Any) -> None:
+def main(model: int, folder: Path, reference: Path | None, rounds: int, **codes: Any) -> None:
     """Train until the crystal holds; see the beginning of the file."""
     settings = {**SETTINGS, **codes}
-    course = Rounds(orm.load_node(model), folder, settings)
+    course = Rounds(orm.load_node(model), reference or folder / KEPT, settings)
     rows: list[dict[str, Any]] = []
     for number in range(rounds):
         rows += course.run(number)

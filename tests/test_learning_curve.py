@@ -240,7 +240,8 @@ def test_the_same_crystal_is_the_same_study(study, aiida_profile, tmp_path):
     settings['supercell'] = [1, 1, 2]
     cells = [brucite_cell(), brucite_cell(), brucite_dft('1.5')[0]]
     first, again, other = (
-        study.Study(orm.StructureData(ase=cell), settings, tmp_path).kept.study for cell in cells
+        study.Study(orm.StructureData(ase=cell), settings, tmp_path / 'kept').kept.study
+        for cell in cells
     )
     assert first == again != other
 
