@@ -1,30 +1,20 @@
 """The tree of stages of a process, with counts, epochs and the time left: the view of ``status``.
 
-Reads only the database and, of an engine job that is running, its ``progress.jsonl``.
+Reads only the database and, of a job that is running, what it has written of itself.
 """
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from aiida import orm
 
-from aiida_mlip_ins.drivers.common import PROGRESS
+from aiida_mlip_ins.cli.job_progress import progress_of
 
 ENDED = ('finished', 'excepted', 'killed')
-WORDS = {
-    'force_mae_mev_per_angstrom': ('force MAE', 'meV/angstrom'),
-    'frequency_mae_per_cm': ('frequency MAE', '1/cm'),
-    'pressure_gpa': ('at', 'GPa'),
-    'temperature_k': ('at', 'K'),
-}
-"""Numbers in the lines of a driver that are shown: what they are called, and their unit."""
 ONE_UNIT = ('quantumespresso.pw.base', 'mlip_ins.train')
 """Workchains that restart one calculation until it is done, and so count as one."""
 MIN_PROGRESS_S = 5.0
@@ -91,7 +81,8 @@ class Progress:
 
     def _lines(self, record: Record, depth: int, now: float) -> Iterator[Line]:
         done, total = self._count(record)
-        detail, left = _engine_progress(record, now) if record.is_job else ('', None)
+        running = record.is_job and not record.ended
+        detail, left = progress_of(orm.load_node(record.pk), now) if running else ('', None)
         if left is None and 0 < done < total and not record.ended:
             elapsed = record.seconds(now)
             left = elapsed / done * (total - done) if elapsed > MIN_PROGRESS_S else None
@@ -201,51 +192,3 @@ def _reason(pk: int) -> str:
     node = orm.load_node(pk)
     words = str(node.exit_message or node.exception or '').strip().splitlines()
     return words[-1] if words else ''
-
-
-def _engine_progress(record: Record, now: float) -> tuple[str, float | None]:
-    """Return what a running engine job last said of itself, and the time left (s) of its stage."""
-    if record.ended or not record.plugin.startswith('mlip_ins.'):
-        return '', None
-    lines = read_progress(orm.load_node(record.pk))
-    if not lines:
-        return '', None
-    last = lines[-1]
-    stage = [line for line in lines if line['stage'] == last['stage']]
-    words = [f'{last["stage"]} {last["done"]}/{last["total"]}']
-    for key, (name, unit) in WORDS.items():
-        if isinstance(last.get(key), int | float):
-            words.append(f'{name} {last[key]:.3g} {unit}')
-    left = None
-    # Epochs of a training are not all alike.
-    to_do, at_first = (
-        line.get('passes_left', line['total'] - line['done']) for line in (last, stage[0])
-    )
-    if at_first > to_do:
-        pace = (last['time'] - stage[0]['time']) / (at_first - to_do)
-        left = max(0.0, pace * to_do - (now - last['time']))
-    return ', '.join(words), left
-
-
-def read_progress(node: orm.CalcJobNode) -> list[dict[str, Any]]:
-    """Return the lines of a job's progress file, from the folder where it runs; empty if none."""
-    if 'remote_folder' not in node.outputs:
-        return []
-    remote = node.outputs.remote_folder
-    try:
-        if node.computer.transport_type == 'core.local':
-            text = Path(remote.get_remote_path(), PROGRESS).read_text()
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                target = Path(folder, PROGRESS)
-                remote.getfile(PROGRESS, str(target))
-                text = target.read_text()
-    except OSError:
-        return []
-    lines = []
-    for line in text.splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:  # the last line may be half written
-            break
-    return lines

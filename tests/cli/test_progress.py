@@ -9,8 +9,9 @@ from aiida.common.links import LinkType
 from click.testing import CliRunner
 
 from aiida_mlip_ins.cli.follow import Display, duration, follow, render
+from aiida_mlip_ins.cli.job_progress import pw_words, read_progress
 from aiida_mlip_ins.cli.main import main
-from aiida_mlip_ins.cli.progress import Line, Progress, read_progress
+from aiida_mlip_ins.cli.progress import Line, Progress
 
 
 def process(kind, label, plugin, state, caller=None, link='CALL', exit_status=None, **inputs):
@@ -117,6 +118,21 @@ def test_epochs_and_time_left_of_a_running_training(tree, tmp_path):
     longer = [{**e, 'passes_left': left} for e, left in zip(entries, passes, strict=True)]
     (tmp_path / 'progress.jsonl').write_text(''.join(json.dumps(e) + '\n' for e in longer))
     assert lines_of(tree['chain'])['training'].left == pytest.approx(60.0, abs=5.0)
+
+
+STEP = """
+!    total energy              =    -101.08706057 Ry
+     Total force =     0.010000     Total SCF correction =     0.000018
+          total   stress  (Ry/bohr**3)                   (kbar)     P=      -18.36
+"""
+
+
+def test_pw_says_which_step_of_a_relaxation_it_is_at():
+    begun = STEP + '     BFGS Geometry Optimization\n'
+    assert pw_words(STEP) == ''
+    assert pw_words(begun) == 'step 2, force 0.257 eV/angstrom, -1.84 GPa'
+    assert pw_words(begun + STEP).startswith('step 3, ')
+    assert pw_words(begun + STEP + '     End of BFGS Geometry Optimization') == ''
 
 
 def test_a_training_of_several_jobs_counts_as_one(tree):
