@@ -19,6 +19,7 @@ targeted: the sections of the protocol ``pipeline``, in the shares that they hav
 the pressure from both ends. random: Gaussian rattles of all atoms and random strains about the same
 cells in turn. One frame of ten is kept for the choice of the epoch, so 10 frames are 9 trained on.
 folded: as targeted, but rattles and separate moves in the supercell of the force constants.
+random-folded: as random, all in that supercell.
 warm: as folded, one of four frames with moves as wide as those of heat, in supercells along each
 short axis, and cells expanded down to a pressure of ``--lowest``, for potentials that are to hold
 in molecular dynamics.
@@ -65,7 +66,16 @@ from aiida_mlip_ins.workflows.reference import ReferenceWorkChain
 # `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
 sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
 
-from learning_frames import ACTIVE, FINE_TUNED, FOLDED, OF_FRAMES, POLISHED, SETS, WARM
+from learning_frames import (
+    ACTIVE,
+    FINE_TUNED,
+    FOLDED,
+    OF_FRAMES,
+    POLISHED,
+    RANDOM_FOLDED,
+    SETS,
+    WARM,
+)
 from learning_reference import KEPT, kept_in_option
 from learning_study import COLUMNS, ERRORS, Study
 
@@ -180,7 +190,7 @@ def main(
     if wrong := [size for size in counts if size < HELD_OUT or size % HELD_OUT]:
         raise click.BadParameter(f'{wrong} are no multiples of {HELD_OUT}', param_hint='--sizes')
     kinds = sets.split(',')
-    known = (*SETS, FOLDED, WARM, FINE_TUNED, ACTIVE)
+    known = (*SETS, RANDOM_FOLDED, FOLDED, WARM, FINE_TUNED, ACTIVE)
     if unknown := sorted(set(kinds) - set(known)):
         raise click.BadParameter(f'{unknown} are none of {known}', param_hint='--sets')
     if FINE_TUNED in kinds and more['foundation'] is None:

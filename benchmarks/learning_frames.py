@@ -11,9 +11,16 @@ from aiida.engine import calcfunction
 
 from aiida_mlip_ins.data.frames import FramesData
 from aiida_mlip_ins.data.structure import to_atoms
-from aiida_mlip_ins.science.sampling import random_frames, targeted_frames, with_nested_splits
+from aiida_mlip_ins.science.sampling import (
+    random_frames,
+    supercells,
+    targeted_frames,
+    with_nested_splits,
+)
 
 SETS = ('targeted', 'random')
+RANDOM_FOLDED = 'random-folded'
+"""As random, in the supercell."""
 FINE_TUNED = 'fine-tuned'
 """The targeted frames, from a foundation model."""
 FOLDED = 'folded'
@@ -71,8 +78,12 @@ def frames_of_set(
             sections = warmed(sections, given[WARM], given['lowest'])
         frames = targeted_frames(cells, sections, given['seed'], count.value)
     else:
+        parents = [*cells.values()]
+        if kind.value == RANDOM_FOLDED:
+            matrix = np.diag(given['supercell']).tolist()
+            parents = [supercells(cell, [matrix])[0] for cell in parents]
         amplitudes = (given['sigma'], given['strain'])
-        frames = random_frames([*cells.values()], *amplitudes, given['seed'], count.value)
+        frames = random_frames(parents, *amplitudes, given['seed'], count.value)
     return FramesData.from_frames(with_nested_splits(frames))
 
 

@@ -167,7 +167,7 @@ def test_frames_of_a_set_are_a_node(sets, aiida_profile):
         f'pressure_{i}': orm.StructureData(ase=brucite_dft(p)[0])
         for i, p in enumerate(('0.0', '1.5'))
     }
-    for kind in (*sets.SETS, sets.FOLDED, sets.WARM):
+    for kind in (*sets.SETS, sets.RANDOM_FOLDED, sets.FOLDED, sets.WARM):
         frames = sets.frames_of_set(
             orm.Str(kind), settings, orm.Int(20), orm.List([0.0, 1.5]), **cells
         )
@@ -179,6 +179,11 @@ def test_frames_of_a_set_are_a_node(sets, aiida_profile):
         assert sizes == ([10, 15, 10, 15, 10] if kind == sets.WARM else [])
         expanded = min(each.info.get('pressure', 0.0) for each in frames.get_frames())
         assert (expanded == -8.0) == (kind == sets.WARM)
+        if kind == sets.RANDOM_FOLDED:
+            # Their k-points follow from the supercell that they say they are.
+            for each in frames.get_frames():
+                assert len(each) == 10
+                assert np.array_equal(np.ravel(each.info['matrix']), np.ravel(along[0]))
 
 
 def brucite_frames(count: int, marks: dict | None = None) -> list[Atoms]:
