@@ -32,8 +32,7 @@ def carry_out(
         if error is not None:
             inputs.problems += error.message.splitlines()
     if inputs.problems or builder is None:
-        listed = '\n'.join(f'  - {problem}' for problem in dict.fromkeys(inputs.problems))
-        raise Refusal(f'nothing was submitted, because\n{listed}')
+        raise Refusal.of('submitted', dict.fromkeys(inputs.problems))
     name = builder.process_class.__name__
     if check:
         click.echo(f'The inputs of {name} are valid; nothing was stored.')

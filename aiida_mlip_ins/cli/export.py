@@ -54,8 +54,7 @@ def export(
     if file.exists() and not force:
         problems.append(f'{file} is there; --force replaces it')
     if problems:
-        listed = '\n'.join(f'  - {problem}' for problem in problems)
-        raise Refusal(f'nothing was written, because\n{listed}')
+        raise Refusal.of('written', problems)
     from aiida.common.log import AIIDA_LOGGER
     from aiida.tools.archive.exceptions import ArchiveExportError, ExportValidationError
 

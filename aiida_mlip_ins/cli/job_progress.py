@@ -14,7 +14,6 @@ from ase.units import Bohr, Ry
 from aiida_mlip_ins.drivers.common import PROGRESS
 
 PW_PLUGIN = 'quantumespresso.pw'
-PW_OUTPUT = 'aiida.out'
 LOCAL = 'core.local'
 FORCE = re.compile(r'Total force =\s+(\d+\.\d+)')
 PRESSURE = re.compile(r'\(kbar\)\s+P=\s*(-?\d+\.\d+)')
@@ -34,7 +33,7 @@ def progress_of(node: orm.CalcJobNode, now: float) -> tuple[str, float | None]:
     plugin = (node.process_type or '').partition(':')[2]
     if plugin == PW_PLUGIN and node.computer.transport_type == LOCAL:
         # Elsewhere the whole of its output would travel, each time that somebody looks.
-        return pw_words(_remote_text(node, node.get_option('output_filename') or PW_OUTPUT)), None
+        return pw_words(_remote_text(node, node.get_option('output_filename'))), None
     if not plugin.startswith('mlip_ins.'):
         return '', None
     lines = read_progress(node)

@@ -44,14 +44,14 @@ def compare_labels(profile: str | None, labels: tuple[str, ...]) -> None:
     if None not in sets:
         frames = [dataset.get_frames() for dataset in sets]
         for text, dataset, other in zip(labels[1:], sets[1:], frames[1:], strict=True):
-            found = inputs.attempt(label_difference, frames[0], other)
-            if found is None:
-                inputs.problems[-1] = f'{text}: {inputs.problems[-1]}'
+            try:
+                found = label_difference(frames[0], other)
+            except ValueError as error:
+                inputs.problems.append(f'{text}: {error}')
             else:
                 rows.append({'labels': text, 'method': dataset.method, **found})
     if inputs.problems:
-        listed = '\n'.join(f'  - {problem}' for problem in inputs.problems)
-        raise Refusal(f'nothing was compared, because\n{listed}')
+        raise Refusal.of('compared', inputs.problems)
     count = f'{sets[0].n_frames} frame{"s" if sets[0].n_frames > 1 else ""}'
     click.echo(f'{count}, against {labels[0]} ({sets[0].method}):\n')
     click.echo(format_table(rows, COLUMNS))

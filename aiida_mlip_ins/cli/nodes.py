@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Self
+
 import click
 from aiida import orm
 from aiida.common.exceptions import MultipleObjectsError, NotExistent
@@ -11,6 +14,15 @@ class Refusal(click.ClickException):
     """What was asked for cannot be done, as far as the inputs tell; exits with 2."""
 
     exit_code = 2
+
+    @classmethod
+    def of(cls, what: str, problems: Iterable[str]) -> Self:
+        """Return the refusal that lists every problem.
+
+        :param what: was not done: ``submitted``, ``written``, ...
+        """
+        listed = '\n'.join(f'  - {problem}' for problem in problems)
+        return cls(f'nothing was {what}, because\n{listed}')
 
 
 def find_node(identifier: str, kind: type[orm.Node] = orm.Node) -> orm.Node:

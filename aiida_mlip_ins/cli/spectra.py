@@ -105,8 +105,7 @@ def import_spectrum(
     chosen = inputs.attempt(build, ReadSettings, settings, 'settings')
     read = [inputs.attempt(read_file, path, chosen) for path in files] if chosen else []
     if inputs.problems:
-        listed = '\n'.join(f'  - {problem}' for problem in inputs.problems)
-        raise Refusal(f'nothing was stored, because\n{listed}')
+        raise Refusal.of('stored', inputs.problems)
     if check:
         for path, spectrum in zip(files, read, strict=True):
             click.echo(f'{path}: {described(spectrum)}')

@@ -67,8 +67,7 @@ def carry_out(request: Request, given: Mapping[str, Any], output: Path) -> None:
             if chosen is not None:
                 rows, overlays = inputs.attempt(agreement.compare, *spectra, chosen) or ([], [])
     if inputs.problems:
-        listed = '\n'.join(f'  - {problem}' for problem in inputs.problems)
-        raise Refusal(f'nothing was compared, because\n{listed}')
+        raise Refusal.of('compared', inputs.problems)
     for line in comparison_lines(rows):
         click.echo(line)
     titles = [

@@ -91,7 +91,6 @@ def render(
         mode_notes=content_modes.notes(run),
         cures=content_modes.cures(run),
         remarks=content.remarks(run),
-        dft_volumes=any(point.dft for point in run.points),
         over_the_zone=content_modes.over_the_zone(run),
         errors=content.error_rows(run),
         cold_curve=content.cold_curve(run),

@@ -7,22 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
+from aiida_mlip_ins.science.sampling.distances import SAME, separations
 from aiida_mlip_ins.science.units import GPA_PER_EV_PER_ANGSTROM3
 
-SAME = 1e-5
-"""Angstrom: frames nearer than this are one, as text files round."""
 
-
-def same_frames(reference: Sequence[Atoms], other: Sequence[Atoms]) -> str | None:
+def _mismatch(reference: Sequence[Atoms], other: Sequence[Atoms]) -> str | None:
     """Return why two sets are not of the same frames, one by one, ``None`` if they are."""
     if len(reference) != len(other):
         return f'{len(other)} frames, but {len(reference)} in the first set'
     for index, (one, two) in enumerate(zip(reference, other, strict=True)):
-        if one.get_chemical_symbols() != two.get_chemical_symbols():
+        apart = separations([one, two])[0, 1]
+        if not np.isfinite(apart):
             return f'frame {index} has other atoms than in the first set'
-        moved = max(np.abs(one.positions - two.positions).max(), np.abs(one.cell - two.cell).max())
-        if moved > SAME:
-            return f'frame {index} differs from that of the first set by {moved:.2g} angstrom'
+        if apart > SAME:
+            return f'frame {index} differs from that of the first set by {apart:.2g} angstrom'
     return None
 
 
@@ -38,7 +36,7 @@ def label_difference(reference: Sequence[Atoms], other: Sequence[Atoms]) -> dict
         over all components (``None`` without stresses).
     :raises ValueError: if the frames are not the same.
     """
-    if problem := same_frames(reference, other):
+    if problem := _mismatch(reference, other):
         raise ValueError(problem)
     pairs = list(zip(reference, other, strict=True))
     energies = np.array(

@@ -12,7 +12,12 @@ from aiida import orm
 from aiida.plugins import GroupFactory
 
 from aiida_mlip_ins.science.settings import setting, value_problems
-from aiida_mlip_ins.workflows.protocols import load_protocol, merge, override_problems
+from aiida_mlip_ins.workflows.protocols import (
+    load_protocol,
+    merge,
+    override_problems,
+    sorted_out,
+)
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,12 @@ def judged(
     :raises ValueError: for an unknown protocol.
     """
     numbers = load_protocol(workflow, protocol)
-    kept: dict[str, Any] = {}
-    found: list[str] = []
-    for key, value in overrides.items():
-        lines = override_problems(numbers, {key: value}, 'overrides')
-        lines = lines or number_problems(merge(numbers, {key: value}))
-        found += lines
-        if not lines:
-            kept[key] = value
-    return kept, found
+    return sorted_out(
+        overrides,
+        lambda one: (
+            override_problems(numbers, one, 'overrides') or number_problems(merge(numbers, one))
+        ),
+    )
 
 
 def chosen_cutoffs(

@@ -9,7 +9,7 @@ is refused with the nearest valid name.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -79,11 +79,20 @@ def load_known(
     """
     numbers = load_protocol(workflow, protocol)
     valid = {**dict.fromkeys(links), **numbers}
-    wrong = {
-        key: override_problems(valid, {key: value}, 'overrides') for key, value in overrides.items()
-    }
-    known = {key: value for key, value in overrides.items() if not wrong[key]}
-    return merge(numbers, known), [line for lines in wrong.values() for line in lines]
+    known, wrong = sorted_out(overrides, lambda one: override_problems(valid, one, 'overrides'))
+    return merge(numbers, known), wrong
+
+
+def sorted_out(
+    overrides: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], list[str]]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the overrides that are right, and the problems of the others.
+
+    :param judge: returns the problems of one of them, its key with its value.
+    """
+    wrong = {key: judge({key: value}) for key, value in overrides.items()}
+    right = {key: value for key, value in overrides.items() if not wrong[key]}
+    return right, [line for lines in wrong.values() for line in lines]
 
 
 def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
