@@ -6,7 +6,7 @@ Reads only the database and, of a job that is running, what it has written of it
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,25 @@ class Record:
         """Whether it ended, and not well."""
         return self.ended and (self.state != 'finished' or bool(self.exit_status))
 
+    @property
+    def is_unit(self) -> bool:
+        """Whether it counts as one piece of work, whatever it calls."""
+        return self.is_job or self.plugin in ONE_UNIT
+
+    @property
+    def from_cache(self) -> bool:
+        """Whether nothing was computed for it."""
+        jobs = [child for child in self.children if child.is_job]
+        return self.cached or (bool(jobs) and all(job.cached for job in jobs))
+
+    def units(self) -> Iterator[Record]:
+        """Yield the pieces of work that it has begun."""
+        if self.is_unit:
+            yield self
+        else:
+            for child in self.children:
+                yield from child.units()
+
     def seconds(self, now: float) -> float:
         """Return for how long (s) it has run or ran."""
         return (self.changed if self.ended else now) - self.began
@@ -84,8 +103,12 @@ class Progress:
         running = record.is_job and not record.ended
         detail, left = progress_of(orm.load_node(record.pk), now) if running else ('', None)
         if left is None and 0 < done < total and not record.ended:
-            elapsed = record.seconds(now)
-            left = elapsed / done * (total - done) if elapsed > MIN_PROGRESS_S else None
+            units = [unit for unit in record.units() if not unit.from_cache]
+            left = time_left(
+                [unit.seconds(now) for unit in units if unit.ended],
+                [unit.seconds(now) for unit in units if not unit.ended],
+                total - done,
+            )
         if record.failed:
             detail = _reason(record.pk)
         elif record.is_job and record.cached:
@@ -102,7 +125,7 @@ class Progress:
 
     def _count(self, record: Record) -> tuple[int, int]:
         """Return how many units of work are done and how many there will be, as far as known."""
-        if record.is_job or record.plugin in ONE_UNIT:
+        if record.is_unit:
             return int(record.ended), 1
         counts = [self._count(child) for child in record.children]
         total = sum(total for _, total in counts)
@@ -120,6 +143,21 @@ class Progress:
                     total = len(node) if label == 'tasks' else node.base.attributes.get('n_frames')
             self._totals[record.pk] = total
         return self._totals[record.pk]
+
+
+def time_left(took: Sequence[float], running: Sequence[float], to_do: int) -> float | None:
+    """Return how long (s) the rest takes, at the pace of what was computed, as many at a time.
+
+    :param took: seconds of each piece of work that was computed; none of the cache, which takes no
+        time and would promise too much.
+    :param running: seconds so far of each one that runs.
+    :param to_do: number of those not done, with those that run.
+    """
+    if sum(took) < MIN_PROGRESS_S:
+        return None
+    each = sum(took) / len(took)
+    begun = sum(min(seconds, each) for seconds in running)
+    return (each * to_do - begun) / max(1, len(running))
 
 
 def read_state(pk: int) -> str:

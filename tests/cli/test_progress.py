@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from aiida_mlip_ins.cli.follow import Display, duration, follow, render
 from aiida_mlip_ins.cli.job_progress import pw_words, read_progress
 from aiida_mlip_ins.cli.main import main
-from aiida_mlip_ins.cli.progress import Line, Progress
+from aiida_mlip_ins.cli.progress import Line, Progress, time_left
 
 
 def process(kind, label, plugin, state, caller=None, link='CALL', exit_status=None, **inputs):
@@ -80,13 +80,33 @@ def test_what_runs_or_failed_is_shown_and_what_is_done_is_not(tree):
     assert lines['lane_0'].depth == 2
 
 
-def test_time_left_follows_from_the_pace(tree, monkeypatch):
-    begun = tree['reference'].ctime.timestamp()
+def test_time_left_is_that_of_the_mean_piece_and_as_many_at_a_time():
+    assert time_left([60.0, 40.0], [20.0], 4) == pytest.approx(4 * 50 - 20)
+    assert time_left([60.0, 40.0], [20.0, 0.0], 4) == pytest.approx((4 * 50 - 20) / 2)
+    # one that runs for longer than the mean is about to end, the others are still to do
+    assert time_left([50.0], [900.0], 3) == pytest.approx(2 * 50)
+    assert time_left([], [100.0], 4) is None
+    assert time_left([0.1, 0.2], [100.0], 4) is None
+
+
+def test_time_left_is_that_of_what_was_computed(tree, monkeypatch):
+    begun = tree['three'].ctime.timestamp()
     monkeypatch.setattr(time, 'time', lambda: begun + 100.0)
+    monkeypatch.setattr('aiida_mlip_ins.cli.progress.MIN_PROGRESS_S', 1e-9)
     lines = lines_of(tree['chain'])
-    assert lines['reference'].seconds == pytest.approx(100.0)
-    assert lines['reference'].left == pytest.approx(100.0)
+    assert lines['reference'].seconds >= 100.0
+    took = [
+        (node.mtime - node.ctime).total_seconds()
+        for node in tree['lane'].called
+        if node.is_finished
+    ]
+    each = sum(took) / 2
+    assert lines['reference'].left == pytest.approx(2 * each - each)
     assert lines['Chain'].left is None
+    for node in tree['lane'].called:
+        for job in node.called:
+            job.base.extras.set('_aiida_cached_from', 'some-uuid')
+    assert lines_of(tree['chain'])['reference'].left is None
 
 
 def test_a_process_from_the_cache_says_so(tree):
