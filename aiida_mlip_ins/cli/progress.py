@@ -17,6 +17,9 @@ from aiida_mlip_ins.cli.job_progress import progress_of
 ENDED = ('finished', 'excepted', 'killed')
 ONE_UNIT = ('quantumespresso.pw.base', 'mlip_ins.train')
 """Workchains that restart one calculation until it is done, and so count as one."""
+FINAL_SCF = 501
+"""Exit status of a relaxation by pw.x that is done but for the plane waves of its final cell: the
+lane repeats it from there, so nothing has failed. (Importing the name of it takes seconds.)"""
 MIN_PROGRESS_S = 5.0
 """No time left is estimated from less than this."""
 
@@ -45,7 +48,8 @@ class Record:
     @property
     def failed(self) -> bool:
         """Whether it ended, and not well."""
-        return self.ended and (self.state != 'finished' or bool(self.exit_status))
+        repeated = self.exit_status == FINAL_SCF and self.plugin.startswith('quantumespresso.pw')
+        return self.ended and not repeated and (self.state != 'finished' or bool(self.exit_status))
 
     @property
     def is_unit(self) -> bool:

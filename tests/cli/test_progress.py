@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from aiida_mlip_ins.cli.follow import Display, duration, follow, render
 from aiida_mlip_ins.cli.job_progress import pw_words, read_progress
 from aiida_mlip_ins.cli.main import main
-from aiida_mlip_ins.cli.progress import Line, Progress, time_left
+from aiida_mlip_ins.cli.progress import FINAL_SCF, Line, Progress, time_left
+from aiida_mlip_ins.workflows import pw_pressure_lane
 
 
 def process(kind, label, plugin, state, caller=None, link='CALL', exit_status=None, **inputs):
@@ -78,6 +79,17 @@ def test_what_runs_or_failed_is_shown_and_what_is_done_is_not(tree):
     assert lines['frame_0001'].detail == 'it broke'
     assert lines['frame_0002'].state == 'running'
     assert lines['lane_0'].depth == 2
+
+
+def test_a_relaxation_that_is_repeated_from_its_end_has_not_failed(tree):
+    assert pw_pressure_lane.FINAL_SCF.status == FINAL_SCF
+    process(
+        orm.WorkChainNode, 'PwBase', 'quantumespresso.pw.base', 'finished', tree['lane'],
+        'pressure_0_0', FINAL_SCF,
+    )  # fmt: skip
+    names = lines_of(tree['chain'])
+    assert 'frame_0001' in names
+    assert 'pressure_0_0' not in names
 
 
 def test_time_left_is_that_of_the_mean_piece_and_as_many_at_a_time():
