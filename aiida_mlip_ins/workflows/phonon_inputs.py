@@ -18,6 +18,7 @@ from aiida_mlip_ins.science.phonons import (
     mesh_from_spacing,
     supercell_from_length,
 )
+from aiida_mlip_ins.science.sampling import matrix_problem
 from aiida_mlip_ins.science.settings import problems
 
 
@@ -99,18 +100,9 @@ def validate_structure(value: orm.StructureData, _: Any) -> str | None:
 def validate_supercell_matrix(value: orm.List, _: Any) -> str | None:
     """Refuse what is no supercell."""
     matrix = value.get_list()
-    try:
-        numbers = np.array(matrix, dtype=float)
-    except (TypeError, ValueError):
-        return f'supercell_matrix: expected three numbers or a 3 x 3 matrix, got {matrix!r}'
-    if numbers.shape not in ((3,), (3, 3)):
-        return f'supercell_matrix: expected three numbers or a 3 x 3 matrix, got {matrix!r}'
-    if not np.array_equal(numbers, np.rint(numbers)):
-        return f'supercell_matrix: expected integers, got {matrix!r}'
-    volume = np.linalg.det(numbers if numbers.ndim == 2 else np.diag(numbers))
-    if volume < 0.5:
-        return f'supercell_matrix: its determinant is {volume:.3g}, it must be 1 or more'
-    return None
+    multiples = len(matrix) == 3 and not any(isinstance(row, list) for row in matrix)
+    problem = matrix_problem(np.diag(np.array(matrix, object)).tolist() if multiples else matrix)
+    return problem and f'supercell_matrix, as three multiples or 3x3: {problem}'
 
 
 def validate_inputs(value: Mapping[str, Any], _: Any) -> str | None:

@@ -134,11 +134,11 @@ def test_wrong_arguments_are_named(engine, model, arguments, messages):
 @pytest.mark.parametrize(
     ('matrix', 'message'),
     [
-        ([2, 2], 'expected three numbers'),
+        ([2, 2], 'three multiples or 3x3: expected 3x3 whole numbers'),
         ([2, 2, 0], 'its determinant is 0'),
-        ([2.5, 2, 2], 'expected integers'),
+        ([2.5, 2, 2], 'expected 3x3 whole numbers'),
         ([[0, 1, 0], [1, 0, 0], [0, 0, 1]], 'its determinant is -1'),
-        (['a', 2, 2], 'expected three numbers'),
+        (['a', 2, 2], 'expected 3x3 whole numbers'),
     ],
 )
 def test_what_is_no_supercell_is_refused(aiida_profile, matrix, message):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from aiida_mlip_ins.science.sampling.supercells import SHORT_AXES
+from aiida_mlip_ins.science.sampling.supercells import SHORT_AXES, matrix_problem
 from aiida_mlip_ins.science.settings import setting, unknown_keys, value_problems
 
 _RATTLE = frozenset({'count', 'pressures', 'strain', 'heavy', 'tilt', 'stretch', 'scales'})
@@ -91,15 +89,7 @@ def _list_problems(section: str, key: str, value: Any, where: str) -> list[str]:
     if key != 'matrices':
         return []
     return [
-        f'{where}.{key}[{index}]: expected 3x3 whole numbers that span a cell, got {matrix!r}'
+        f'{where}.{key}[{index}]: {problem}'
         for index, matrix in enumerate(value)
-        if not _spans(matrix)
+        if (problem := matrix_problem(matrix))
     ]
-
-
-def _spans(matrix: Sequence[Sequence[int]]) -> bool:
-    """Return whether rows of whole numbers are the axes of a supercell."""
-    rows = np.array(matrix, dtype=object)
-    if rows.shape != (3, 3) or not all(type(number) is int for number in rows.flat):
-        return False
-    return abs(np.linalg.det(rows.astype(float))) > 0.5

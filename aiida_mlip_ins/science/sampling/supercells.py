@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -21,6 +23,19 @@ def supercells(atoms: Atoms, matrices: Sequence[Sequence[Sequence[int]]]) -> lis
         large = make_supercell(atoms, np.asarray(matrix, dtype=int))
         frames.append(bare_copy(large, 'supercell', **inherited(atoms), matrix=matrix_text(matrix)))
     return frames
+
+
+def matrix_problem(matrix: Any) -> str | None:
+    """Return why this is no supercell, which is 3x3 whole numbers that span a right-handed cell."""
+    rows = np.array(matrix, dtype=object)
+    if rows.shape != (3, 3) or not all(
+        isinstance(number, Real) and number == round(number) for number in rows.flat
+    ):
+        return f'expected 3x3 whole numbers that span a cell, got {matrix!r}'
+    volume = np.linalg.det(rows.astype(float))
+    if volume < 0.5:
+        return f'its determinant is {volume:.3g}, it must be 1 or more, got {matrix!r}'
+    return None
 
 
 def matrix_text(matrix: Sequence[Sequence[int]] | np.ndarray) -> str:

@@ -17,7 +17,7 @@ from ase import Atoms
 
 from aiida_mlip_ins.science.phonons import Phonon
 from aiida_mlip_ins.science.sampling.moves import bare_copy
-from aiida_mlip_ins.science.sampling.supercells import matrix_text
+from aiida_mlip_ins.science.sampling.supercells import matrix_problem, matrix_text
 from aiida_mlip_ins.science.settings import setting
 from aiida_mlip_ins.science.units import PER_CM_PER_THZ
 
@@ -55,16 +55,14 @@ def thermal_rattles(phonon: Phonon, settings: ThermalSettings, seed: int) -> lis
 
     :param phonon: with force constants; see ``science.phonons.make_phonopy``.
     :return: frames with ``info['matrix']``, to be labelled at the k-points of the crystal.
-    :raises ValueError: if ``supercell`` is not three times three integers.
+    :raises ValueError: if ``supercell`` is no supercell.
     """
     statistics: Literal['classical', 'quantum'] = 'classical' if settings.classical else 'quantum'
     if settings.supercell is not None:
-        matrix = np.asarray(settings.supercell)
-        if matrix.shape != (3, 3) or not abs(np.linalg.det(matrix)) > 0.5:
-            raise ValueError(
-                f'supercell: expected 3 x 3 integers of a cell with volume, got {matrix.tolist()}'
-            )
-        phonon = phonon.ph2ph(matrix.T)  # phonopy has the axes as columns
+        if problem := matrix_problem(settings.supercell):
+            raise ValueError(f'supercell: {problem}')
+        columns = np.asarray(settings.supercell, dtype=int).T  # as phonopy has the axes
+        phonon = phonon.ph2ph(columns)
     phonon.init_random_displacements(
         cutoff_frequency=settings.lowest / PER_CM_PER_THZ, dist_func=statistics
     )
