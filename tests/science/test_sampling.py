@@ -245,6 +245,15 @@ def test_sections_and_supercells_of_a_wrong_kind_are_refused() -> None:
     ]
 
 
+def test_rattles_may_all_be_in_supercells(by_pressure) -> None:
+    matrices = SETTINGS['supercell']['matrices']
+    rattle = {**SETTINGS['rattle'], 'matrices': matrices}
+    frames = sampling.targeted_set(by_pressure, {'rattle': rattle}, seed=7)
+    assert [len(frame) for frame in frames] == [10] * rattle['count']
+    texts = [sampling.matrix_text(matrix) for matrix in matrices]
+    assert [frame.info['matrix'] for frame in frames] == texts * (rattle['count'] // 2)
+
+
 def test_overlaps_are_refused_with_every_problem(by_pressure):
     wild = copy.deepcopy(SETTINGS)
     wild['rattle'].update(heavy=0.8)

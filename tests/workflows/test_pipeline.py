@@ -110,19 +110,23 @@ def test_sections_that_this_crystal_cannot_have_are_refused(arguments):
 
 
 def test_supercells_are_along_the_short_axes(arguments):
-    arguments['overrides']['sampling'] = {'supercell': {'count': 3}, 'warm': {'count': 2}}
+    arguments['overrides']['sampling'] = {
+        'supercell': {'count': 3}, 'warm': {'count': 2}, 'rattle': {'matrices': 'short_axes'},
+    }  # fmt: skip
     builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
     section = builder.sampling['supercell']
     assert section['count'] == 3
-    assert builder.sampling['warm']['matrices'] == section['matrices']
+    for name in ('warm', 'rattle'):
+        assert builder.sampling[name]['matrices'] == section['matrices']
     assert [[1, 0, 0], [0, 1, 0], [0, 0, 2]] in section['matrices']
     assert input_problems(builder._inputs(prune=True), None) is None
     arguments['overrides']['short_axis'] = 2.0
     builder = HighPressureInsWorkChain.get_builder_from_protocol(**arguments)
     section = builder.sampling['supercell']
     assert (section['count'], section['matrices']) == (0, [])
-    section = builder.sampling['warm']  # in the cell itself
-    assert (section['count'], section['matrices']) == (2, [])
+    for name, count in (('warm', 2), ('rattle', 16)):  # in the cell itself
+        section = builder.sampling[name]
+        assert (section['count'], section['matrices']) == (count, [])
     assert input_problems(builder._inputs(prune=True), None) is None
 
 

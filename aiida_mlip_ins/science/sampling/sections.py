@@ -14,7 +14,7 @@ _RATTLE = frozenset({'count', 'pressures', 'strain', 'heavy', 'tilt', 'stretch',
 SETTINGS: dict[str, frozenset[str]] = {
     'path': frozenset({'pressures'}),
     'symmetric': _RATTLE - {'tilt'},
-    'rattle': _RATTLE,
+    'rattle': _RATTLE | {'matrices'},
     'strain': _RATTLE,
     'supercell': _RATTLE | {'matrices'},
     'displaced': frozenset({'pressures', 'distance', 'matrices', 'split'}),
@@ -31,7 +31,7 @@ KINDS = ('heavy', 'tilt', 'swing', 'stretch')
 #: split is then a matter of chance, or `train`.
 OPTIONAL = frozenset({'scales', 'tilt', 'swing', 'weight', 'split'})
 #: Sections in which ``matrices`` may be left out, for the cell itself.
-OF_THE_CELL = frozenset({'displaced', 'molecules', 'separate', 'warm'})
+OF_THE_CELL = frozenset({'displaced', 'molecules', 'rattle', 'separate', 'warm'})
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,11 @@ def targeted_set(
     ``path``: the structures inter- and extrapolated to ``pressures``;
     ``symmetric``: ``count`` frames, totally symmetric strains and moves about random points of the
     path between ``pressures`` = [low, high];
-    ``rattle``: ``count`` bond-aware rattles of symmetrically strained cells;
+    ``rattle``: ``count`` bond-aware rattles of symmetrically strained cells, in the cell or in the
+    supercells ``matrices``, taken in turn;
     ``strain``: the same with general strains, few because pw.x pays for them (a sheared cell has no
     shells of equal G vectors: 65 s a frame in place of 21 on brucite);
-    ``supercell``: rattles of supercells, the ``matrices`` taken in turn;
+    ``supercell``: the same in supercells alone, beside rattles of the cell;
     ``displaced``: displacements of single atoms by ``distance``, at each of ``pressures``, in the
     cell or in the supercells ``matrices``, as phonopy asks for them; all of them in ``split`` where
     it is given (as ``valid`` they choose the epoch of a training, by the frequencies they give);
