@@ -113,7 +113,8 @@ def test_time_left_is_that_of_what_was_computed(tree, monkeypatch):
         if node.is_finished
     ]
     each = sum(took) / 2
-    assert lines['reference'].left == pytest.approx(2 * each - each)
+    # Two to do, of which one has run for longer than the mean; times are good to a microsecond.
+    assert lines['reference'].left == pytest.approx(each, abs=1e-4)
     assert lines['Chain'].left is None
     for node in tree['lane'].called:
         for job in node.called:
