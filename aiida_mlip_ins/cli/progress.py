@@ -12,10 +12,10 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_mlip_ins.cli.job_progress import progress_of
+from aiida_mlip_ins.cli.job_progress import PW_PLUGIN, progress_of
 
 ENDED = ('finished', 'excepted', 'killed')
-ONE_UNIT = ('quantumespresso.pw.base', 'mlip_ins.train')
+ONE_UNIT = (f'{PW_PLUGIN}.base', 'mlip_ins.train')
 """Workchains that restart one calculation until it is done, and so count as one."""
 FINAL_SCF = 501
 """Exit status of a relaxation by pw.x that is done but for the plane waves of its final cell: the
@@ -48,7 +48,7 @@ class Record:
     @property
     def failed(self) -> bool:
         """Whether it ended, and not well."""
-        repeated = self.exit_status == FINAL_SCF and self.plugin.startswith('quantumespresso.pw')
+        repeated = self.exit_status == FINAL_SCF and self.plugin.startswith(PW_PLUGIN)
         return self.ended and not repeated and (self.state != 'finished' or bool(self.exit_status))
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 from aiida import orm
 from aiida.engine import ProcessBuilder
 
+from aiida_mlip_ins.calculations.functions.md import multiples_of
 from aiida_mlip_ins.data.model import model_problems
 from aiida_mlip_ins.data.structure import structure_problems, to_atoms
 from aiida_mlip_ins.science.isotopes import crystal_problems, mass_problems, nuclide_problems
@@ -100,8 +101,8 @@ def validate_structure(value: orm.StructureData, _: Any) -> str | None:
 def validate_supercell_matrix(value: orm.List, _: Any) -> str | None:
     """Refuse what is no supercell."""
     matrix = value.get_list()
-    multiples = len(matrix) == 3 and not any(isinstance(row, list) for row in matrix)
-    problem = matrix_problem(np.diag(np.array(matrix, object)).tolist() if multiples else matrix)
+    rows = any(isinstance(row, list) for row in matrix)
+    problem = matrix_problem(matrix if rows else multiples_of(matrix).tolist())
     return problem and f'supercell_matrix, as three multiples or 3x3: {problem}'
 
 
