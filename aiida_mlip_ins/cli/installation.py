@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aiida_mlip_ins.calculations import PW_PLUGIN
 from aiida_mlip_ins.cli.environments import REQUIREMENTS
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def pw_code(executable: Path, computer_label: str, verify: bool = True) -> Item:
         executable,
         f'{executable}{version}{"" if with_mpi else ", serial"}',
         description='pw.x of Quantum ESPRESSO',
-        default_calc_job_plugin='quantumespresso.pw',
+        default_calc_job_plugin=PW_PLUGIN,
         with_mpi=with_mpi,
         prepend_text=MPI_TEXT if with_mpi else 'export OMP_NUM_THREADS=1',
     )

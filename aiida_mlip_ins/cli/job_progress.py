@@ -11,9 +11,9 @@ from typing import Any
 from aiida import orm
 from ase.units import Bohr, Ry
 
+from aiida_mlip_ins.calculations import PW_PLUGIN
 from aiida_mlip_ins.drivers.common import PROGRESS
 
-PW_PLUGIN = 'quantumespresso.pw'
 LOCAL = 'core.local'
 FORCE = re.compile(r'Total force =\s+(\d+\.\d+)')
 PRESSURE = re.compile(r'\(kbar\)\s+P=\s*(-?\d+\.\d+)')

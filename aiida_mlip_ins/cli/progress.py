@@ -12,7 +12,8 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_mlip_ins.cli.job_progress import PW_PLUGIN, progress_of
+from aiida_mlip_ins.calculations import PW_PLUGIN
+from aiida_mlip_ins.cli.job_progress import progress_of
 
 ENDED = ('finished', 'excepted', 'killed')
 ONE_UNIT = (f'{PW_PLUGIN}.base', 'mlip_ins.train')

@@ -15,6 +15,7 @@ from aiida.common.links import LinkType
 from aiida.plugins import DataFactory
 from aiida.tools.graph.graph_traversers import traverse_graph
 
+from aiida_mlip_ins.calculations import PW_PLUGIN
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.spectrum import InsSpectrumData
@@ -76,7 +77,7 @@ def frames_of(node: orm.Node) -> list[Row]:
     """
     rows = []
     for job in ancestors(node, orm.CalcJobNode):
-        if not (job.process_type or '').endswith('quantumespresso.pw'):
+        if not (job.process_type or '').endswith(PW_PLUGIN):
             continue
         structure = job.inputs.structure
         numbers = job.outputs.output_parameters if 'output_parameters' in job.outputs else None

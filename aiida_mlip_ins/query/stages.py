@@ -18,8 +18,10 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.tools.graph.graph_traversers import traverse_graph
 
+from aiida_mlip_ins.calculations import PW_PLUGIN
+
 KINDS = {
-    'quantumespresso.pw': 'DFT',
+    PW_PLUGIN: 'DFT',
     'mlip_ins.mace_train': 'training',
     'mlip_ins.mace_evaluate': 'forces',
     'mlip_ins.mace_relax': 'forces',

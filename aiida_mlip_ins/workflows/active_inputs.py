@@ -9,7 +9,6 @@ from aiida import orm
 from aiida.engine import ProcessBuilder
 
 from aiida_mlip_ins.calculations.functions.frames import composed
-from aiida_mlip_ins.calculations.functions.md import multiples_of
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.data.structure import structure_problems, to_atoms
@@ -260,7 +259,7 @@ def _motion_problems(inputs: Mapping[str, Any]) -> list[str]:
     """Return why frames of molecular dynamics could not be labelled."""
     if 'md' not in inputs or inputs['settings'].get('motion_apart', None) is None:
         return []
-    matrix = multiples_of(inputs['md']['supercell_matrix'].get_list())
+    matrix = sampling.multiples_of(inputs['md']['supercell_matrix'].get_list())
     frames = FramesData.from_frames(sampling.supercells(to_atoms(inputs['structure']), [matrix]))
     distance = inputs['reference']['kpoints_distance'].value
     found = kpoint_problems(frames, distance, inputs['structure'])

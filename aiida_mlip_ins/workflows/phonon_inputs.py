@@ -9,7 +9,6 @@ import numpy as np
 from aiida import orm
 from aiida.engine import ProcessBuilder
 
-from aiida_mlip_ins.calculations.functions.md import multiples_of
 from aiida_mlip_ins.data.model import model_problems
 from aiida_mlip_ins.data.structure import structure_problems, to_atoms
 from aiida_mlip_ins.science.isotopes import crystal_problems, mass_problems, nuclide_problems
@@ -19,7 +18,7 @@ from aiida_mlip_ins.science.phonons import (
     mesh_from_spacing,
     supercell_from_length,
 )
-from aiida_mlip_ins.science.sampling import matrix_problem
+from aiida_mlip_ins.science.sampling import matrix_problem, multiples_of
 from aiida_mlip_ins.science.settings import problems
 
 

@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.common import exceptions
 from aiida.plugins import GroupFactory
 
+from aiida_mlip_ins.calculations import PW_PLUGIN
 from aiida_mlip_ins.data.structure import to_atoms
 from aiida_mlip_ins.science.dataset_checks import NO_DISPERSION
 from aiida_mlip_ins.science.settings import nearest
@@ -16,7 +17,6 @@ from aiida_mlip_ins.science.text import shortened
 from aiida_mlip_ins.workflows.protocols import merge
 from aiida_mlip_ins.workflows.pw_numbers import chosen_cutoffs, number_problems
 
-PW_PLUGIN = 'quantumespresso.pw'
 D3_DAMPING = {2: 'D2', 3: 'D3(0)', 4: 'D3(BJ)', 5: 'D3M(0)', 6: 'D3M(BJ)'}
 """What pw.x's ``dftd3_version`` stands for."""
 

@@ -12,7 +12,6 @@ from aiida.engine import ExitCode, calcfunction
 from ase import Atoms
 
 from aiida_mlip_ins.calculations.functions.committee import labels_of
-from aiida_mlip_ins.calculations.functions.md import multiples_of
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
 from aiida_mlip_ins.data.trajectory import from_node
@@ -106,7 +105,7 @@ def frames_of_motion(
 
     :param supercell_matrix: of the run, three multiples or a matrix, which k-points are folded by.
     """
-    matrix = multiples_of(supercell_matrix.get_list())
+    matrix = sampling.multiples_of(supercell_matrix.get_list())
     try:
         frames = sampling.snapshots(from_node(trajectory), apart.value, apart.value)
     except ValueError as error:

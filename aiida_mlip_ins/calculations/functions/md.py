@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 from ase.build import make_supercell
@@ -13,6 +11,7 @@ from ase.build import make_supercell
 from aiida_mlip_ins.data.structure import to_atoms, to_structure
 from aiida_mlip_ins.data.trajectory import from_node, to_node
 from aiida_mlip_ins.science.md_settings import MdSettings, StabilitySettings
+from aiida_mlip_ins.science.sampling import multiples_of
 from aiida_mlip_ins.science.settings import build
 from aiida_mlip_ins.science.stability import Conditions, Findings, analyse, judge
 from aiida_mlip_ins.science.trajectory import join
@@ -23,12 +22,6 @@ def supercell(structure: orm.StructureData, supercell_matrix: orm.List) -> orm.S
     """Return the supercell (angstrom) of three multiples or a 3 x 3 matrix of integers."""
     matrix = multiples_of(supercell_matrix.get_list())
     return to_structure(make_supercell(to_atoms(structure), matrix))
-
-
-def multiples_of(given: Sequence[Any]) -> np.ndarray:
-    """Return the 3 x 3 matrix of a supercell given by it or by three multiples."""
-    matrix = np.array(given)
-    return np.diag(matrix) if matrix.ndim == 1 else matrix
 
 
 @calcfunction

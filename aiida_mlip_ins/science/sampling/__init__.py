@@ -42,6 +42,7 @@ from aiida_mlip_ins.science.sampling.supercells import (
     folded_mesh,
     matrix_problem,
     matrix_text,
+    multiples_of,
     short_axis_supercells,
     supercells,
 )
@@ -82,6 +83,7 @@ __all__ = [
     'matrix_problem',
     'matrix_text',
     'molecule_problems',
+    'multiples_of',
     'pressure_path',
     'propose',
     'random_frames',

@@ -25,6 +25,12 @@ def supercells(atoms: Atoms, matrices: Sequence[Sequence[Sequence[int]]]) -> lis
     return frames
 
 
+def multiples_of(given: Sequence[Any]) -> np.ndarray:
+    """Return the 3 x 3 matrix of a supercell given by it or by three multiples."""
+    matrix = np.array(given)
+    return np.diag(matrix) if matrix.ndim == 1 else matrix
+
+
 def matrix_problem(matrix: Any) -> str | None:
     """Return why this is no supercell, which is 3x3 whole numbers that span a right-handed cell."""
     rows = np.array(matrix, dtype=object)
