@@ -25,7 +25,8 @@ def kpoint_meshes(
     as in aiida-quantumespresso. Frames of one composition whose reciprocal lengths agree within
     :data:`SAME_CELL` share the mesh of the first of them: a mesh that jumps with a small strain
     puts a step into the energies and stresses that a potential is trained on. For the same reason
-    a supercell (``info['matrix']``) has the mesh of its unit cell, folded.
+    a supercell (``info['matrix']``) has the mesh of its unit cell, folded; if that is strained so
+    far that its own mesh does not fold, the mesh of the cell before it that it is most like.
 
     :param distance: 1/angstrom, with the factor 2 pi.
     :param crystal: comes before the first frame, so that sets of frames of one crystal that are
@@ -41,20 +42,31 @@ def kpoint_meshes(
         unit_cell = np.linalg.solve(matrix, frame.cell.array)
         lengths = 2 * np.pi * np.linalg.norm(np.linalg.inv(unit_cell), axis=0)
         formula = frame.get_chemical_formula(empirical=True)
-        shared = next(
-            (
-                mesh
-                for known, reference, mesh in groups
-                if known == formula and np.all(np.abs(lengths / reference - 1) < SAME_CELL)
-            ),
-            None,
-        )
-        if shared is None:
+        alike = [
+            (float(np.abs(lengths / reference - 1).max()), mesh)
+            for known, reference, mesh in groups
+            if known == formula
+        ]
+        own = next((mesh for far, mesh in alike if far < SAME_CELL), None)
+        if own is None:
             first, second, third = (max(1, int(np.ceil(round(x / distance, 5)))) for x in lengths)
-            shared = (first, second, third)
-            groups.append((formula, lengths, shared))
-        meshes.append(folded_mesh(matrix.tolist(), shared))
+            own = (first, second, third)
+            groups.append((formula, lengths, own))
+        meshes.append(_first_folded(matrix.tolist(), [own, *(mesh for _, mesh in sorted(alike))]))
     return meshes[len(meshes) - len(frames) :]
+
+
+def _first_folded(
+    matrix: list[list[int]], meshes: Sequence[tuple[int, int, int]]
+) -> tuple[int, int, int]:
+    """Return the first of the meshes that folds onto a supercell, folded."""
+    refusals = []
+    for mesh in meshes:
+        try:
+            return folded_mesh(matrix, mesh)
+        except ValueError as error:
+            refusals.append(error)
+    raise refusals[0]
 
 
 def relative_cost(atoms: Atoms, mesh: Sequence[int]) -> float:

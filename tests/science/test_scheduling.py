@@ -87,6 +87,16 @@ def test_a_supercell_onto_which_the_mesh_does_not_fold_is_refused(brucite):
         scheduling.kpoint_meshes(frames, 0.9)
 
 
+def test_a_supercell_strained_far_has_the_mesh_of_the_crystal(brucite):
+    """As molecular dynamics strains it; alone, it has no mesh that folds."""
+    far = brucite.copy()
+    far.set_cell(brucite.cell * [1, 1, 0.7], scale_atoms=True)
+    (frame,) = supercells(far, [np.diag([1, 1, 2])])
+    with pytest.raises(ValueError, match='3x3x3 does not fold'):
+        scheduling.kpoint_meshes([frame], 0.9)
+    assert scheduling.kpoint_meshes([frame, frame], 0.9, brucite) == [(3, 3, 1), (3, 3, 1)]
+
+
 def _with_source(frame):
     frame.info['source'] = 'supercell'
     return frame
