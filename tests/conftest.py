@@ -28,6 +28,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from warm_engines import serve
 
+from aiida_mlip_ins.cli.installation import configure_this_machine
+
 pytest_plugins = 'aiida.tools.pytest_fixtures'
 
 TOP = Path(__file__).resolve().parents[1]
@@ -83,6 +85,13 @@ def warm_python(engines_python: Path) -> Iterator[Path]:
     """Return what stands for the Python of the engines environment, its imports done."""
     with serve(engines_python) as python:
         yield python
+
+
+@pytest.fixture
+def aiida_localhost(aiida_localhost: orm.Computer) -> orm.Computer:
+    """Return this machine as `setup` configures it."""
+    configure_this_machine(aiida_localhost)
+    return aiida_localhost
 
 
 @pytest.fixture

@@ -67,9 +67,8 @@ def computer(label: str) -> Item:
             workdir=str(work),
         ).store()
         node.set_default_mpiprocs_per_machine(1)
-        # Asking costs the daemon more than a job of seconds is late on average.
-        node.set_minimum_job_poll_interval(2.0)
-        node.configure(safe_interval=0)
+        node.set_minimum_job_poll_interval(1.0)
+        configure_this_machine(node)
         return Item('computer', 'made', f'{label} (jobs run in {work})')
     if not node.is_configured:
         raise click.ClickException(
@@ -78,6 +77,16 @@ def computer(label: str) -> Item:
         )
     interval = node.get_minimum_job_poll_interval()
     return Item('computer', 'found', f'{label} (asks for the state of jobs every {interval:g} s)')
+
+
+def configure_this_machine(computer: orm.Computer) -> None:
+    """Let a computer that is this machine run its commands in shells that start at once.
+
+    AiiDA asks for the state of jobs once a second, in a login shell by default: where that sets up
+    conda or pyenv it is a tenth of a core or more, for as long as a job runs. What the daemon was
+    started with, its jobs have anyway.
+    """
+    computer.configure(safe_interval=0, use_login_shell=False)
 
 
 def engines_code(python: Path, computer_label: str, verify: bool = True) -> Item:

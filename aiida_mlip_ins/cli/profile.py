@@ -79,7 +79,10 @@ def ensure(name: str) -> bool:
 
     :return: whether it was made.
     """
+    from aiida import orm
     from aiida.manage.configuration import get_config, load_profile, reset_config
+
+    from aiida_mlip_ins.cli.installation import configure_this_machine
 
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Creating AiiDA configuration folder')
@@ -93,6 +96,7 @@ def ensure(name: str) -> bool:
         raise click.ClickException(f'`verdi presto` failed:\n{made.stdout}{made.stderr}')
     reset_config()
     load_profile(name)
+    configure_this_machine(orm.load_computer('localhost'))
     return True
 
 

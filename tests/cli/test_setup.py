@@ -140,6 +140,7 @@ def test_this_computer_is_made_and_found(aiida_profile_clean):
     assert computer.is_configured
     assert computer.transport_type == 'core.local'
     assert computer.get_minimum_job_poll_interval() <= 2.0
+    assert computer.get_configuration()['use_login_shell'] is False
 
 
 @pytest.mark.slow
