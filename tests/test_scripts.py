@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
     ('script', 'beside'),
     [
         ('examples/hexane/run.py', 'study'),
+        ('examples/hexane/motion.py', 'study'),
         ('benchmarks/learning_curve.py', 'learning_study'),
         ('benchmarks/foundation.py', 'learning_study'),
     ],

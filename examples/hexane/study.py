@@ -184,13 +184,18 @@ class Study:
         if model is not None and 'thermal' in chosen:
             kinds |= self.thermal_frames(cells, model, chosen['thermal'], seed)
             frames = with_splits(pool_frames(**kinds), orm.Dict(splits), orm.Int(seed))
+        labels = self.labels(frames, f'round {number}')
+        self.rounds[f'round_{number}'] = marked(labels, orm.Int(number))
+
+    def labels(self, frames: FramesData, what: str) -> DatasetData:
+        """Label frames with pw.x."""
         reference = self.settings['reference']
         builder = ReferenceWorkChain.get_builder_from_protocol(
             self.pw, frames, reference['protocol'], reference['overrides'], structure=self.crystal
         )
         _, node = run_get_node(builder)
-        click.echo(f'round {number}: {frames.n_frames} frames, {node.exit_message or "ended well"}')
-        self.rounds[f'round_{number}'] = marked(node.outputs.dataset, orm.Int(number))
+        click.echo(f'{what}: {frames.n_frames} frames, {node.exit_message or "ended well"}')
+        return node.outputs.dataset
 
     def spectra(self, measured: orm.Data) -> orm.WorkChainNode:
         """Train on all frames; pressures, phonons, spectra, compared with the measured one.
