@@ -4,11 +4,12 @@
 
 MODEL is the potential that ``run.py`` made, as PK or UUID: that of the chain in ``run.aiida``, say.
 Each round moves the crystal with the potential so far, hotter than is asked for too, in a cell that
-DFT can pay for; those frames that are least like all that is labelled are labelled, it is trained
-on with them, and molecular dynamics says whether the crystal holds now. Every number is in
-``settings.yaml``, under ``motion``. After each round the new frames are in ``motion.xyz``, the
-verdicts in ``motion.json``, the potential in ``motion.model`` and what it does in a figure; labels,
-trainings and dynamics come from the cache, so an interrupted run goes on where it was.
+DFT can pay for; those frames that are least like all that is labelled are labelled, which says how
+far off the potential is there; it is trained on with them, and molecular dynamics says whether the
+crystal holds now. Every number is in ``settings.yaml``, under ``motion``. After each round the new
+frames are in ``motion.xyz``, the verdicts in ``motion.json``, the potential in ``motion.model`` and
+what it does in a figure; labels, trainings and dynamics come from the cache, so an interrupted run
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from aiida_mlip_ins.calculations.mace_describe import MaceDescribeCalculation
 from aiida_mlip_ins.data.frames import DatasetData, FramesData
 from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.report.page import write_json
+from aiida_mlip_ins.science.label_difference import label_difference
 from aiida_mlip_ins.workflows.mace_inputs import describe_inputs_from_protocol
 from aiida_mlip_ins.workflows.md_stability import MdStabilityWorkChain
 
@@ -108,14 +110,22 @@ class Motion:
         """Choose, label, train and judge; return the row of the round."""
         labels = self.study.labels(self.chosen(), f'round {number} of motion')
         self.new[f'motion_{number}'] = labels
-        dataset = self.all_labelled()
+        before, dataset = self.off_by(labels), self.all_labelled()
         self.model = self.study.train(dataset, self.numbers['train'], self.model)
+        after = self.off_by(labels)
         verdict, self.figures = self.study.motion(self.model)
         return {
             'round': number, 'frames': dataset.n_frames, 'of_motion': labels.n_frames,
-            'errors': self.model.creator.outputs.errors['test'], 'verdict': verdict,
-            'model_sha256': self.model.sha256,
+            'before': before, 'after': after, 'errors': self.model.creator.outputs.errors['test'],
+            'verdict': verdict, 'model_sha256': self.model.sha256,
         }  # fmt: skip
+
+    def off_by(self, labels: DatasetData) -> dict[str, float | None]:
+        """Return how far the potential is from DFT in frames of motion."""
+        predicted = self.study.predicted(self.model, labels)
+        found = label_difference(labels.get_frames(), predicted.get_frames())
+        click.echo(f'{found["force_mev_per_angstrom"]:.1f} meV/angstrom off in {labels.n_frames}')
+        return found
 
 
 @click.command()

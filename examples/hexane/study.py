@@ -219,6 +219,14 @@ class Study:
         )
         return ended(builder, 'chain')
 
+    def predicted(self, model: MaceModelData, frames: FramesData) -> DatasetData:
+        """Return frames with the labels that a potential gives them."""
+        builder = MaceEvaluateCalculation.get_builder()
+        builder.code, builder.model, builder.frames = orm.load_code(self.engines), model, frames
+        inputs = evaluate_inputs_from_protocol(self.settings['protocol'])
+        builder.parameters, builder.metadata = inputs['parameters'], inputs['metadata']
+        return ended(builder, 'forces').outputs.dataset
+
     def limits(self, model: MaceModelData) -> dict[str, Any]:
         """Return how far the modes of a potential are from DFT's, by window and pressure.
 
@@ -230,11 +238,7 @@ class Study:
         cells = self.relaxed_cells(self.potential(last), chosen['relaxed']['scan'])
         moved = {p for given in chosen.get('thermal', []) for p in given.get('pressures', cells)}
         labelled = self.rounds[f'round_{last}']
-        builder = MaceEvaluateCalculation.get_builder()
-        builder.code, builder.model, builder.frames = orm.load_code(self.engines), model, labelled
-        inputs = evaluate_inputs_from_protocol(self.settings['protocol'])
-        builder.parameters, builder.metadata = inputs['parameters'], inputs['metadata']
-        predicted = ended(builder, 'forces').outputs.dataset
+        predicted = self.predicted(model, labelled)
         found = {}
         for pressure in sorted(moved):
             constants = self.own_modes(cells[pressure], model).outputs.force_constants
