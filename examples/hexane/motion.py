@@ -34,7 +34,6 @@ from aiida_mlip_ins.data.model import MaceModelData
 from aiida_mlip_ins.report.page import write_json
 from aiida_mlip_ins.science.label_difference import label_difference
 from aiida_mlip_ins.workflows.mace_inputs import describe_inputs_from_protocol
-from aiida_mlip_ins.workflows.md_stability import MdStabilityWorkChain
 
 # `verdi run` looks for modules in the current folder, and of `__file__` it gives the name alone.
 sys.path.insert(0, str(Path(inspect.getfile(inspect.currentframe())).resolve().parent))
@@ -56,17 +55,7 @@ class Motion:
 
     def pool(self) -> FramesData:
         """Move the crystal with the potential, and return the frames until it is lost."""
-        scan = self.study.settings['chain']['mace_pressure_scan']
-        builder = MdStabilityWorkChain.get_builder_from_protocol(
-            self.study.engines,
-            [self.study.relaxed_cells(self.model, scan)[0.0]],
-            self.model,
-            [0.0],
-            self.numbers['temperatures'],
-            self.numbers['supercell'],
-            self.study.settings['protocol'],
-            self.numbers['overrides'],
-        )
+        builder = self.study.moving(self.model, self.numbers)
         _, node = run_get_node(builder)  # that the crystal may be lost is why it is run
         found = {}
         for key, trajectory in node.outputs.trajectories.items():

@@ -250,11 +250,13 @@ class Study:
                 click.echo(f'{pressure:.2f} GPa, DFT less potential: {row}')
         return found
 
-    def motion(self, model: MaceModelData) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """Return the verdict of molecular dynamics at 0 GPa, and a figure (PNG) of each run."""
-        given = self.settings['motion']
+    def moving(self, model: MaceModelData, given: dict[str, Any]) -> ProcessBuilder:
+        """Return the inputs of molecular dynamics at 0 GPa, in the cell that a potential relaxes.
+
+        :param given: ``temperatures`` (K), ``supercell`` and ``overrides``.
+        """
         scan = self.settings['chain']['mace_pressure_scan']
-        builder = MdStabilityWorkChain.get_builder_from_protocol(
+        return MdStabilityWorkChain.get_builder_from_protocol(
             self.engines,
             [self.relaxed_cells(model, scan)[0.0]],
             model,
@@ -264,6 +266,10 @@ class Study:
             self.settings['protocol'],
             given['overrides'],
         )
+
+    def motion(self, model: MaceModelData) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Return the verdict of molecular dynamics at 0 GPa, and a figure (PNG) of each run."""
+        builder = self.moving(model, self.settings['motion'])
         outputs = ended(builder, 'molecular dynamics').outputs
         verdict, figures = outputs.verdict, {}
         for key in verdict['runs']:
